@@ -1,0 +1,1 @@
+//! Protocol half of socketio-cluster.

@@ -1,0 +1,1 @@
+//! Server half of socketio-cluster.

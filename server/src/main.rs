@@ -1,0 +1,2 @@
+//! The stock node.
+fn main() {}
