@@ -1,1 +1,3 @@
 //! Server half of socketio-cluster.
+
+pub mod metrics;

@@ -1,0 +1,137 @@
+use std::collections::HashMap;
+
+use super::*;
+
+/// The samples of a page as "name{labels}" -> value, checked for the form of each line.
+fn samples(text: &str) -> HashMap<String, f64> {
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').expect(line);
+            (name.to_owned(), value.parse().expect(line))
+        })
+        .collect()
+}
+
+#[test]
+fn counts_are_exposed_by_label() {
+    let metrics = Metrics::new();
+    metrics.connection_opened("polling");
+    metrics.connection_opened("polling");
+    metrics.connection_opened("websocket");
+    metrics.connection_upgraded("polling", "websocket");
+    metrics.connection_closed("polling", "ping timeout");
+    metrics.handshake_error(1);
+    metrics.handshake_error(77);
+    metrics.event_in();
+    metrics.events_out(1_000);
+    metrics.bytes_in(12);
+    metrics.bytes_out(34);
+    metrics.dropped("volatile", 3);
+
+    let found = samples(&metrics.encode());
+    for (name, value) in [
+        ("socketio_connections{transport=\"polling\"}", 0.0),
+        ("socketio_connections{transport=\"websocket\"}", 2.0),
+        (
+            "socketio_connections_opened_total{transport=\"polling\"}",
+            2.0,
+        ),
+        ("socketio_upgrades_total", 1.0),
+        (
+            "socketio_connections_closed_total{reason=\"ping timeout\"}",
+            1.0,
+        ),
+        ("socketio_handshake_errors_total{code=\"1\"}", 1.0),
+        ("socketio_handshake_errors_total{code=\"other\"}", 1.0),
+        ("socketio_events_received_total", 1.0),
+        ("socketio_events_sent_total", 1_000.0),
+        ("socketio_received_bytes_total", 12.0),
+        ("socketio_sent_bytes_total", 34.0),
+        ("socketio_dropped_total{reason=\"volatile\"}", 3.0),
+    ] {
+        assert_eq!(found.get(name), Some(&value), "{name} in {found:#?}");
+    }
+}
+
+#[test]
+fn histograms_are_cumulative_and_inclusive() {
+    let metrics = Metrics::new();
+    for micros in [10, 11, 700, 60_000_000] {
+        metrics.handler_time(Duration::from_micros(micros));
+    }
+    let found = samples(&metrics.encode());
+    let bucket = |le: &str| found[&format!("socketio_handler_seconds_bucket{{le=\"{le}\"}}")];
+    assert_eq!(bucket("0.00001"), 1.0);
+    assert_eq!(bucket("0.00005"), 2.0);
+    assert_eq!(bucket("0.001"), 3.0);
+    assert_eq!(bucket("10.0"), 3.0);
+    assert_eq!(bucket("+Inf"), 4.0);
+    assert_eq!(found["socketio_handler_seconds_count"], 4.0);
+    assert!((found["socketio_handler_seconds_sum"] - 60.000_721).abs() < 1e-9);
+    assert_eq!(found["socketio_fan_out_seconds_count"], 0.0);
+}
+
+#[test]
+fn outbox_bytes_balance_across_threads() {
+    let metrics = Metrics::new();
+    metrics.outbox_grew(500);
+    std::thread::scope(|scope| {
+        scope.spawn(|| metrics.outbox_shrank(200));
+        scope.spawn(|| metrics.outbox_shrank(100));
+    });
+    assert_eq!(metrics.snapshot().outbox_bytes, 200);
+    assert_eq!(samples(&metrics.encode())["socketio_outbox_bytes"], 200.0);
+}
+
+#[test]
+fn namespaces_cannot_grow_the_page_without_bound() {
+    let metrics = Metrics::new();
+    for n in 0..1_000 {
+        let namespace = metrics.namespace(&format!("/n{n}"));
+        metrics.socket_connected(&namespace);
+        namespace.room_created();
+    }
+    metrics.socket_connected(&metrics.dynamic_namespaces());
+    metrics.socket_connected(&metrics.namespace("/n0"));
+    metrics.socket_disconnected(&metrics.namespace("/n1"), "no such reason");
+
+    let found = samples(&metrics.encode());
+    let sockets = found
+        .keys()
+        .filter(|name| name.starts_with("socketio_sockets{"));
+    assert_eq!(sockets.count(), NAMED_NAMESPACES + 2);
+    assert_eq!(found["socketio_sockets{namespace=\"/n0\"}"], 2.0);
+    assert_eq!(found["socketio_sockets{namespace=\"/n1\"}"], 0.0);
+    assert_eq!(found["socketio_sockets{namespace=\"dynamic\"}"], 1.0);
+    let others = (1_000 - NAMED_NAMESPACES) as f64;
+    assert_eq!(found["socketio_sockets{namespace=\"other\"}"], others);
+    assert_eq!(found["socketio_rooms{namespace=\"other\"}"], others);
+    assert_eq!(
+        found["socketio_sockets_disconnected_total{reason=\"other\"}"],
+        1.0
+    );
+    assert_eq!(metrics.snapshot().sockets, 1_001);
+    assert_eq!(metrics.snapshot().rooms, 1_000);
+}
+
+#[test]
+fn a_hostile_namespace_name_is_escaped() {
+    let metrics = Metrics::new();
+    metrics.socket_connected(&metrics.namespace("/a\"b\n\\c"));
+    assert!(
+        metrics
+            .encode()
+            .contains(r#"socketio_sockets{namespace="/a\"b\n\\c"} 1"#)
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_is_described() {
+    let found = samples(&Metrics::new().encode());
+    assert!(found["process_resident_memory_bytes"] > 100_000.0);
+    assert!(found["process_open_fds"] >= 3.0);
+    assert!(found["process_start_time_seconds"] > 1.6e9);
+}
