@@ -15,8 +15,9 @@ mod exposition;
 mod process;
 mod stripes;
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -53,12 +54,14 @@ const REASONS: &[&str] = &[
 /// Why something that was to be sent or handled was not.
 const DROPS: &[&str] = &[
     "volatile",
-    "outbox full",
-    "connection closed",
-    "handlers full",
-    "no handler",
-    "late ack",
+    "outbox_full",
+    "closed",
+    "no_handler",
+    "late_ack",
 ];
+
+/// Close codes of RFC 6455 with which broken WebSocket input is answered.
+const VIOLATIONS: &[&str] = &["1002", "1007", "1009"];
 
 /// Counters, gauges and histograms of one node.
 ///
@@ -79,6 +82,8 @@ struct Values {
     connections: Table<AtomicI64>,
     opened: Table<AtomicU64>,
     upgrades: AtomicU64,
+    violations: Table<AtomicU64>,
+    outbox_bytes: OutboxBytes,
     closed: Table<AtomicU64>,
     disconnected: Table<AtomicU64>,
     sockets_connected: AtomicU64,
@@ -100,6 +105,8 @@ impl Metrics {
             connections: Table::new(TRANSPORTS),
             opened: Table::new(TRANSPORTS),
             upgrades: AtomicU64::new(0),
+            violations: Table::new(VIOLATIONS),
+            outbox_bytes: OutboxBytes::default(),
             closed: Table::new(REASONS),
             disconnected: Table::new(REASONS),
             sockets_connected: AtomicU64::new(0),
@@ -125,17 +132,26 @@ impl Metrics {
         self.values.opened.of(transport).fetch_add(1, Relaxed);
     }
 
-    /// A connection moved from one transport to another.
-    pub(crate) fn connection_upgraded(&self, from: &str, to: &str) {
-        self.values.connections.of(from).fetch_sub(1, Relaxed);
-        self.values.connections.of(to).fetch_add(1, Relaxed);
+    /// A connection moved from polling to WebSocket.
+    pub(crate) fn upgraded(&self) {
+        self.values.connections.of("polling").fetch_sub(1, Relaxed);
+        self.values
+            .connections
+            .of("websocket")
+            .fetch_add(1, Relaxed);
         self.values.upgrades.fetch_add(1, Relaxed);
     }
 
-    /// A connection ended on `transport` for `reason` (the protocol's string).
-    pub(crate) fn connection_closed(&self, transport: &str, reason: &str) {
+    /// A connection ended for `reason` on `transport` (the protocol's strings).
+    pub(crate) fn closed(&self, reason: &str, transport: &str) {
         self.values.connections.of(transport).fetch_sub(1, Relaxed);
         self.values.closed.of(reason).fetch_add(1, Relaxed);
+    }
+
+    /// A client broke the rules of WebSocket framing and is answered with `close_code`.
+    pub(crate) fn websocket_violation(&self, close_code: u16) {
+        let label = close_code.to_string();
+        self.values.violations.of(&label).fetch_add(1, Relaxed);
     }
 
     /// A request was refused with an Engine.IO error code (0 to 5).
@@ -154,17 +170,10 @@ impl Metrics {
         self.values.stripes.add(Hot::BytesOut, bytes as u64);
     }
 
-    /// Outboxes grew by `bytes`; call it once per fan-out or batch rather than per packet.
-    pub(crate) fn outbox_grew(&self, bytes: usize) {
-        self.values.stripes.add(Hot::Outbox, bytes as u64);
-    }
-
-    /// Outboxes shrank by `bytes`: written, or thrown away with their connection.
-    pub(crate) fn outbox_shrank(&self, bytes: usize) {
-        // A stripe may go below zero; only the (wrapping) sum over all stripes means something.
-        self.values
-            .stripes
-            .add(Hot::Outbox, (bytes as u64).wrapping_neg());
+    /// Says who knows how many bytes wait in outboxes. Asked at each scrape, so that sending a
+    /// message needs no account of it; only the first call counts.
+    pub(crate) fn set_outbox_bytes(&self, read: impl Fn() -> usize + Send + Sync + 'static) {
+        let _ = self.values.outbox_bytes.0.set(Box::new(read));
     }
 
     /// `count` packets or events were dropped for `reason`, one of the strings in `DROPS`.
@@ -268,13 +277,29 @@ impl Metrics {
             events_out: values.stripes.sum(Hot::EventsOut),
             bytes_in: values.stripes.sum(Hot::BytesIn),
             bytes_out: values.stripes.sum(Hot::BytesOut),
-            outbox_bytes: non_negative(values.stripes.sum(Hot::Outbox) as i64),
+            outbox_bytes: values.outbox_bytes.get(),
         };
         values.for_each_namespace(|namespace| {
             snapshot.sockets += non_negative(namespace.sockets.load(Relaxed));
             snapshot.rooms += non_negative(namespace.rooms.load(Relaxed));
         });
         snapshot
+    }
+}
+
+/// Where the bytes in outboxes are known.
+#[derive(Default)]
+struct OutboxBytes(OnceLock<Box<dyn Fn() -> usize + Send + Sync>>);
+
+impl OutboxBytes {
+    fn get(&self) -> u64 {
+        self.0.get().map_or(0, |read| read() as u64)
+    }
+}
+
+impl fmt::Debug for OutboxBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OutboxBytes").field(&self.get()).finish()
     }
 }
 

@@ -64,6 +64,12 @@ impl Collector for Exposition {
             read(values.closed.iter()),
         )?;
         page.counters(
+            "websocket_violations",
+            "Connections that broke the framing rules of WebSocket",
+            "close_code",
+            read(values.violations.iter()),
+        )?;
+        page.counters(
             "handshake_errors",
             "Requests refused with an Engine.IO error",
             "code",
@@ -125,7 +131,7 @@ impl Collector for Exposition {
         page.gauge(
             "outbox_bytes",
             "Bytes waiting in outboxes",
-            stripes.sum(Hot::Outbox) as i64,
+            values.outbox_bytes.get(),
         )?;
         page.counters(
             "dropped",

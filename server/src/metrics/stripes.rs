@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A power of two, and more than the worker threads of most nodes.
 const STRIPES: usize = 16;
-const HOT: usize = 5;
+const HOT: usize = 4;
 const HISTOGRAMS: usize = 2;
 
 /// Upper bounds in microseconds: below the first, work is too cheap to matter; above the last, a
@@ -24,7 +24,6 @@ pub(super) enum Hot {
     BytesOut,
     EventsIn,
     EventsOut,
-    Outbox,
 }
 
 /// Which histogram of durations.

@@ -20,8 +20,9 @@ fn counts_are_exposed_by_label() {
     metrics.connection_opened("polling");
     metrics.connection_opened("polling");
     metrics.connection_opened("websocket");
-    metrics.connection_upgraded("polling", "websocket");
-    metrics.connection_closed("polling", "ping timeout");
+    metrics.upgraded();
+    metrics.websocket_violation(1009);
+    metrics.closed("ping timeout", "polling");
     metrics.handshake_error(1);
     metrics.handshake_error(77);
     metrics.event_in();
@@ -74,15 +75,26 @@ fn histograms_are_cumulative_and_inclusive() {
 }
 
 #[test]
-fn outbox_bytes_balance_across_threads() {
+fn counts_of_several_threads_add_up() {
     let metrics = Metrics::new();
-    metrics.outbox_grew(500);
     std::thread::scope(|scope| {
-        scope.spawn(|| metrics.outbox_shrank(200));
-        scope.spawn(|| metrics.outbox_shrank(100));
+        for _ in 0..20 {
+            scope.spawn(|| metrics.bytes_in(100));
+        }
     });
+    assert_eq!(metrics.snapshot().bytes_in, 2_000);
+}
+
+#[test]
+fn outbox_bytes_are_read_when_asked_for() {
+    let metrics = Metrics::new();
+    assert_eq!(metrics.snapshot().outbox_bytes, 0);
+    let bytes = Arc::new(AtomicU64::new(200));
+    let shared = bytes.clone();
+    metrics.set_outbox_bytes(move || shared.load(Relaxed) as usize);
     assert_eq!(metrics.snapshot().outbox_bytes, 200);
-    assert_eq!(samples(&metrics.encode())["socketio_outbox_bytes"], 200.0);
+    bytes.store(7, Relaxed);
+    assert_eq!(samples(&metrics.encode())["socketio_outbox_bytes"], 7.0);
 }
 
 #[test]
