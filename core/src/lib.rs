@@ -1,5 +1,6 @@
 //! Protocol half of socketio-cluster.
 
+pub mod engine;
 pub mod frame;
 mod json;
 pub mod msgpack;
@@ -7,5 +8,6 @@ pub mod packet;
 pub mod payload;
 pub mod provisional;
 pub mod value;
+pub mod websocket;
 
 pub use json::JsonError;
