@@ -210,6 +210,44 @@ async fn connections_beyond_the_limit_wait() {
     assert_eq!(second.answer().await.status, 200);
 }
 
+/// A client that asks for much and reads nothing must not keep the answer in memory for ever.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn answers_that_nobody_reads_are_dropped() {
+    struct Held {
+        bytes: Vec<u8>,
+        _alive: tokio::sync::mpsc::Sender<()>,
+    }
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    let (alive, mut dropped) = tokio::sync::mpsc::channel(1);
+    let service = move |_: Request<Incoming>| {
+        let answer = Bytes::from_owner(Held {
+            bytes: vec![b'x'; 32 << 20],
+            _alive: alive.clone(),
+        });
+        async { Ok(Response::new(Full::new(answer))) }
+    };
+    let soon = Some(Duration::from_millis(300));
+    let mut served =
+        Served::start_with(limits(|limits| limits.write_timeout = soon), service).await;
+    let mut raw = Raw::connect(served.address).await;
+    raw.send(GET).await;
+    raw.take(1).await;
+    // Lets go of the service's own sender; the answer holds the other one.
+    served.stop();
+    assert_eq!(
+        timeout(PATIENCE, dropped.recv())
+            .await
+            .expect("the answer is dropped"),
+        None
+    );
+    timeout(PATIENCE, served.task).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_panic_ends_one_connection_only() {
     let served = Served::start(|listener| listener).await;

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::EXPECT;
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as _, Frame};
@@ -13,8 +15,7 @@ pub(crate) type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + S
 
 /// How much memory is taken at once on the word of a `Content-Length`.
 const TRUSTED: usize = 64 * 1024;
-/// How long a refused body is read on. Closing while the client still writes would reset the connection, and the client
-/// would see that instead of the status.
+/// How long a refused body is read on.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
 /// Why there is no body.
@@ -39,13 +40,14 @@ where
         .boxed_unsync()
 }
 
-/// Reads `body` of at most `limit` bytes, counted as they come, within `time`.
+/// Reads `body` of at most `limit` bytes, counted as they come, within `time`. A body that is refused is left where it
+/// is, for [`discard`].
 pub(super) async fn read(
-    body: RequestBody,
+    body: &mut RequestBody,
     limit: usize,
     time: Duration,
 ) -> Result<Bytes, BodyError> {
-    // Announced to be too large: refused before a byte of it is read, and before a `100 Continue` asks for it.
+    // Announced to be too large: refused before a byte of it is kept.
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLarge);
     }
@@ -54,12 +56,11 @@ pub(super) async fn read(
         .unwrap_or(Err(BodyError::Slow))
 }
 
-async fn collect(mut body: RequestBody, limit: usize) -> Result<Bytes, BodyError> {
-    let Some(first) = next(&mut body).await? else {
+async fn collect(body: &mut RequestBody, limit: usize) -> Result<Bytes, BodyError> {
+    let Some(first) = next(body).await? else {
         return Ok(Bytes::new());
     };
     if first.len() > limit {
-        discard(body, limit).await;
         return Err(BodyError::TooLarge);
     }
     // Most posts come in one piece, which is passed on as it is.
@@ -70,10 +71,8 @@ async fn collect(mut body: RequestBody, limit: usize) -> Result<Bytes, BodyError
     let mut collected = BytesMut::with_capacity(announced.min(TRUSTED).max(first.len()));
     collected.extend_from_slice(&first);
     drop(first);
-    while let Some(data) = next(&mut body).await? {
+    while let Some(data) = next(body).await? {
         if collected.len() + data.len() > limit {
-            drop(collected);
-            discard(body, limit).await;
             return Err(BodyError::TooLarge);
         }
         collected.extend_from_slice(&data);
@@ -93,8 +92,13 @@ async fn next(body: &mut RequestBody) -> Result<Option<Bytes>, BodyError> {
     Ok(None)
 }
 
-/// Reads on for a while, up to `limit` bytes, without keeping anything.
-async fn discard(mut body: RequestBody, limit: usize) {
+/// Reads a refused body on for a while, up to `limit` bytes, without keeping anything. Closing while the client still
+/// writes would reset the connection, and the client would see that instead of our answer.
+pub(super) async fn discard(mut body: RequestBody, request: &HeaderMap, limit: usize) {
+    // This client waits for leave to send the body, and reading would give it.
+    if request.contains_key(EXPECT) || body.is_end_stream() {
+        return;
+    }
     let reading = async {
         let mut left = limit;
         while let Ok(Some(data)) = next(&mut body).await {
@@ -128,25 +132,25 @@ mod tests {
 
     #[tokio::test]
     async fn limit_counts_while_streaming() {
-        assert_eq!(read(chunks(&[]), 5, LONG).await, Ok(Bytes::new()));
+        assert_eq!(read(&mut chunks(&[]), 5, LONG).await, Ok(Bytes::new()));
         assert_eq!(
-            read(chunks(&["ab", "", "cde"]), 5, LONG).await,
+            read(&mut chunks(&["ab", "", "cde"]), 5, LONG).await,
             Ok(Bytes::from("abcde"))
         );
         assert_eq!(
-            read(chunks(&["ab", "cdef"]), 5, LONG).await,
+            read(&mut chunks(&["ab", "cdef"]), 5, LONG).await,
             Err(BodyError::TooLarge)
         );
         assert_eq!(
-            read(chunks(&["abcdef"]), 5, LONG).await,
+            read(&mut chunks(&["abcdef"]), 5, LONG).await,
             Err(BodyError::TooLarge)
         );
         assert_eq!(
-            read(erase(Full::new(Bytes::from("abcde"))), 5, LONG).await,
+            read(&mut erase(Full::new(Bytes::from("abcde"))), 5, LONG).await,
             Ok(Bytes::from("abcde"))
         );
         assert_eq!(
-            read(erase(Full::new(Bytes::from("abcdef"))), 5, LONG).await,
+            read(&mut erase(Full::new(Bytes::from("abcdef"))), 5, LONG).await,
             Err(BodyError::TooLarge)
         );
     }
@@ -155,7 +159,7 @@ mod tests {
     async fn slow_bodies_end() {
         let never = stream::pending::<Result<Frame<Bytes>, Infallible>>();
         assert_eq!(
-            read(erase(StreamBody::new(never)), 5, LONG).await,
+            read(&mut erase(StreamBody::new(never)), 5, LONG).await,
             Err(BodyError::Slow)
         );
     }
@@ -167,7 +171,7 @@ mod tests {
             Err(std::io::Error::other("reset")),
         ];
         assert_eq!(
-            read(erase(StreamBody::new(stream::iter(frames))), 5, LONG).await,
+            read(&mut erase(StreamBody::new(stream::iter(frames))), 5, LONG).await,
             Err(BodyError::Broken)
         );
     }

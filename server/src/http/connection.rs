@@ -64,6 +64,8 @@ struct Shared {
     places: Option<Arc<Semaphore>>,
     header_read_timeout: Duration,
     tls_handshake_timeout: Duration,
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    write_timeout: Option<Duration>,
 }
 
 impl Connections {
@@ -90,6 +92,7 @@ impl Connections {
                 places,
                 header_read_timeout: limits.header_read_timeout,
                 tls_handshake_timeout: limits.tls_handshake_timeout,
+                write_timeout: limits.write_timeout,
             }),
             draining,
         }
@@ -121,8 +124,8 @@ impl Connections {
     {
         match accepted {
             Accepted::Tcp(stream, peer) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY refused");
+                if let Err(error) = self.configure(&stream) {
+                    tracing::debug!(%error, "socket option refused");
                 }
                 let peer = Some(peer);
                 match self.shared.tls.clone() {
@@ -169,6 +172,18 @@ impl Connections {
                 .await;
             }
         }
+    }
+
+    fn configure(&self, stream: &TcpStream) -> std::io::Result<()> {
+        // Answers are written whole, so waiting for more bytes only adds latency.
+        stream.set_nodelay(true)?;
+        // hyper has no timeout for writing: a client that reads nothing would keep its answer in our memory for ever.
+        #[cfg(target_os = "linux")]
+        if let Some(time) = self.shared.write_timeout {
+            let milliseconds = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+            rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds)?;
+        }
+        Ok(())
     }
 
     async fn handshake(

@@ -40,6 +40,9 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// Time for the TLS handshake. Default 10 s.
     pub tls_handshake_timeout: Duration,
+    /// Time that a client may let our bytes wait, unread or unacknowledged, before the connection is cut; `None` leaves
+    /// it to the system. Default 60 s. TCP on Linux only, by `TCP_USER_TIMEOUT`.
+    pub write_timeout: Option<Duration>,
     /// How often the certificate's files are looked at; `None` leaves it to [`Tls::reload`]. Default 5 s.
     pub tls_check_interval: Option<Duration>,
     /// Most connections at once, WebSockets included; beyond it new ones wait in the kernel's queue. Default no limit.
@@ -53,6 +56,7 @@ impl Default for Limits {
             max_headers: 100,
             max_header_bytes: 32 * 1024,
             tls_handshake_timeout: Duration::from_secs(10),
+            write_timeout: Some(Duration::from_secs(60)),
             tls_check_interval: Some(Duration::from_secs(5)),
             max_connections: None,
         }
