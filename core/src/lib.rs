@@ -2,11 +2,13 @@
 
 pub mod engine;
 pub mod frame;
+pub mod ids;
 mod json;
 pub mod msgpack;
 pub mod packet;
 pub mod payload;
 pub mod provisional;
+pub mod target;
 pub mod value;
 pub mod websocket;
 
