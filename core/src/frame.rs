@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::provisional::Revision;
+use crate::engine::{PayloadEncoder, Revision};
 
 /// How a message is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,17 @@ impl Frame {
         Self::build(&[text.as_bytes()], &[], FrameOptions { compress: false })
     }
 
+    /// WebSocket frames that are no Engine.IO packet, such as a pong or a close frame. Nothing for a poll.
+    #[must_use]
+    pub fn raw(websocket: Bytes) -> Self {
+        Self::from_parts(
+            websocket,
+            0..0,
+            SmallVec::new(),
+            FrameOptions { compress: false },
+        )
+    }
+
     /// Puts the pieces of a text packet and the attachments into one allocation.
     pub(crate) fn build(pieces: &[&[u8]], attachments: &[Bytes], options: FrameOptions) -> Self {
         let text_len = pieces.iter().map(|piece| piece.len()).sum::<usize>();
@@ -87,10 +98,19 @@ impl Frame {
             ranges.push(out.len()..out.len() + bytes.len());
             out.extend_from_slice(bytes);
         }
+        Self::from_parts(out.into(), text, ranges, options)
+    }
+
+    fn from_parts(
+        websocket: Bytes,
+        text: Range<usize>,
+        attachments: SmallVec<[Range<usize>; 1]>,
+        options: FrameOptions,
+    ) -> Self {
         Self(Arc::new(Inner {
-            websocket: out.into(),
+            websocket,
             text,
-            attachments: ranges,
+            attachments,
             compress: options.compress,
             websocket_v3: OnceLock::new(),
             base64: OnceLock::new(),
@@ -135,6 +155,22 @@ impl Frame {
             }
         }
         out.into()
+    }
+
+    /// Appends the packets to the body of a polling response.
+    pub fn write_payload(&self, payload: &mut PayloadEncoder) {
+        if let Some(text) = self.text() {
+            payload.push_text(text);
+        }
+        if payload.wants_base64() {
+            for packet in self.base64() {
+                payload.push_base64(&packet[1..]);
+            }
+        } else {
+            for attachment in self.attachments() {
+                payload.push_binary(attachment);
+            }
+        }
     }
 
     /// The text packet, with its Engine.IO type in front.

@@ -205,7 +205,6 @@ export class Chat {
     this.#log.replaceChildren(...(room?.messages.map((message) => message.node) ?? []));
     if (!room || room.messages.length === 0) this.#log.replaceChildren(drawEmptyRoom(room?.name));
     this.#follow(true);
-    element("rooms").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   /** Keeps the newest message in sight of who was looking at it. */
@@ -283,12 +282,12 @@ export class Chat {
   }
 
   #incoming(event, data, bytes) {
-    const { room: roomName, id, from, name, text, what, type, file } = data ?? {};
+    const { room: roomName, id, name, text, what, type, file } = data ?? {};
     const room = this.#rooms.get(roomName) ?? (roomName === undefined ? this.#active : null);
     if (!room) return;
     if (this.#unconfirmed.has(id)) return this.#confirm(room.name, id);
     if (id !== undefined && room.known.has(id)) return;
-    const own = from === this.#socket.id;
+    const own = data.from === this.#socket.id;
     if (event === "notice" && own) return;
     const message = { event, id, own, name: clip(name, 40) || "Somebody", text: clip(text, 2000), what, file: clip(file, 80), at: Date.now() };
     if (event === "image") {
@@ -296,7 +295,7 @@ export class Chat {
       if (!message.image) message.text = "An image that cannot be shown.";
     }
     this.#add(room, message);
-    if (this.#typists.delete(from)) this.#drawTyping();
+    if (this.#typists.delete(data.from)) this.#drawTyping();
     if (event !== "notice" && (room !== this.#active || document.hidden)) {
       room.unread += 1;
       this.#drawRooms();

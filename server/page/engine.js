@@ -149,11 +149,6 @@ export class Engine extends Emitter {
     this.#options = options;
   }
 
-  /** Whether a WebSocket is being tried beside the polling. */
-  get upgrading() {
-    return this.transport === "polling" && this.#candidate !== null;
-  }
-
   open() {
     this.#keepWatch("timeout");
     if (this.#options.transports[0] === "polling") return this.#use(new Polling(this));
@@ -173,13 +168,6 @@ export class Engine extends Emitter {
     if (this.#sid === null || this.transport !== "polling") return this.end("forced close");
     this.#closing = true;
     this.#push("1");
-  }
-
-  /** Ends the session of a page that goes away: there is no time to wait for anything. */
-  abandon() {
-    // Without a word the server would notice an open WebSocket or GET going, but not the pause between two of them.
-    if (this.transport === "polling" && this.#sid !== null) navigator.sendBeacon(this.address("polling"), "1");
-    this.end("forced close");
   }
 
   /** Address of one request. Never cached: each has a name of its own. */
@@ -254,9 +242,9 @@ export class Engine extends Emitter {
     this.#patience = handshake.pingInterval + handshake.pingTimeout;
     this.#keepWatch("ping timeout");
     this.fire("open");
-    if (this.transport === "websocket" || !this.#options.transports.includes("websocket")) return undefined;
-    if (handshake.upgrades.includes("websocket")) return this.#probe(this.#transport);
-    return this.fire("stage", "upgrade refused");
+    const worth = this.transport === "polling" && handshake.upgrades.includes("websocket");
+    if (worth && this.#options.transports.includes("websocket")) this.#probe(this.#transport);
+    return undefined;
   }
 
   /** Tries a WebSocket beside the polling, and moves the session over when it answers. */

@@ -1,0 +1,305 @@
+//! The bounded queue of frames that wait for one client, and its writer.
+//!
+//! This is what a broadcast touches once per recipient, so it is small and lies in one place. It knows three writers:
+//! a TCP stream that anybody who holds the lock can write to without waiting (the [flusher](super::flusher) does, for
+//! many connections in a row), the session task (TLS and foreign streams), and a pending poll.
+
+use std::io::{self, IoSlice};
+use std::task::Waker;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use socketio_core::engine::Revision;
+use socketio_core::frame::Frame;
+use tokio::net::tcp::OwnedWriteHalf;
+
+/// Most slices handed to one vectored write. Linux takes up to 1 024; past 64 the gain is below the noise.
+const MAX_SLICES: usize = 64;
+
+/// Who empties the outbox.
+#[derive(Debug)]
+pub(crate) enum Writer {
+    /// A long-polling session; the waker belongs to the pending GET, if there is one.
+    Polling(Option<Waker>),
+    /// A plain TCP stream that carries WebSocket frames.
+    Tcp(OwnedWriteHalf),
+    /// A stream that only the session task can write to.
+    Task,
+    /// Nothing will be written any more.
+    Closed,
+}
+
+/// What the caller of [`Outbox::push`] has to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// Nothing: somebody will come for it already.
+    Queued,
+    /// Hand the connection to its flusher.
+    Schedule,
+    /// Wake the session task.
+    WakeTask,
+    /// A volatile frame met a busy transport.
+    Dropped,
+    /// The byte bound is reached: the connection is to be closed.
+    Overflow,
+    /// The session is over.
+    Closed,
+}
+
+/// Result of a write turn.
+#[derive(Debug)]
+pub(crate) enum Flushed {
+    /// Everything is written.
+    Empty,
+    /// The stream takes no more for now.
+    Blocked,
+    /// The stream is broken.
+    Failed(io::Error),
+}
+
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    queue: SmallVec<[Frame; 4]>,
+    /// Bytes in `queue`, counted in full until a frame is written completely.
+    bytes: usize,
+    /// Bytes of `queue[0]` that are already written.
+    written: usize,
+    /// Bytes written since [`take_sent`](Self::take_sent).
+    sent: usize,
+    writer: Writer,
+    /// The connection waits in its flusher's list.
+    scheduled: bool,
+    /// The stream refused bytes; the session task waits for it to become writable.
+    blocked: bool,
+    /// How frames look on this connection.
+    form: Form,
+}
+
+/// The two things that decide how a frame is written to a WebSocket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    pub(crate) revision: Revision,
+    /// The client asked for base64 instead of binary frames.
+    pub(crate) b64: bool,
+}
+
+impl Form {
+    fn bytes(self, frame: &Frame) -> FrameBytes<'_> {
+        if self.b64 {
+            FrameBytes::Own(frame.websocket_b64(self.revision))
+        } else {
+            FrameBytes::Shared(frame.websocket(self.revision))
+        }
+    }
+}
+
+enum FrameBytes<'a> {
+    Shared(&'a Bytes),
+    Own(Bytes),
+}
+
+impl std::ops::Deref for FrameBytes<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Shared(bytes) => bytes,
+            Self::Own(bytes) => bytes,
+        }
+    }
+}
+
+impl Outbox {
+    pub(crate) fn new(form: Form) -> Self {
+        Self {
+            queue: SmallVec::new(),
+            bytes: 0,
+            written: 0,
+            sent: 0,
+            writer: Writer::Polling(None),
+            scheduled: false,
+            blocked: false,
+            form,
+        }
+    }
+
+    /// Queues `frame`. `own` says that the caller is the session's own task, which flushes before it goes to sleep.
+    pub(crate) fn push(
+        &mut self,
+        frame: &Frame,
+        volatile: bool,
+        limit: usize,
+        own: bool,
+    ) -> Pushed {
+        if matches!(self.writer, Writer::Closed) {
+            return Pushed::Closed;
+        }
+        if volatile && !self.is_writable() {
+            return Pushed::Dropped;
+        }
+        // One frame always fits: a bound below the size of a single message would make that message impossible.
+        if !self.queue.is_empty() && self.bytes + frame.len() > limit {
+            return if volatile {
+                Pushed::Dropped
+            } else {
+                Pushed::Overflow
+            };
+        }
+        self.bytes += frame.len();
+        self.queue.push(frame.clone());
+        match &mut self.writer {
+            Writer::Polling(waiting) => {
+                if let Some(waker) = waiting.take() {
+                    waker.wake();
+                }
+                Pushed::Queued
+            }
+            Writer::Tcp(_) if self.scheduled || self.blocked || own => Pushed::Queued,
+            Writer::Tcp(_) => {
+                self.scheduled = true;
+                Pushed::Schedule
+            }
+            Writer::Task if self.scheduled || self.blocked || own => Pushed::Queued,
+            Writer::Task => {
+                self.scheduled = true;
+                Pushed::WakeTask
+            }
+            Writer::Closed => Pushed::Closed,
+        }
+    }
+
+    /// Whether a volatile frame would leave at once: a pending GET with nothing queued, or a stream that takes bytes.
+    pub(crate) fn is_writable(&self) -> bool {
+        match &self.writer {
+            Writer::Polling(waiting) => waiting.is_some() && self.queue.is_empty(),
+            Writer::Tcp(_) | Writer::Task => !self.blocked,
+            Writer::Closed => false,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes written since the last call, for the metrics.
+    pub(crate) fn take_sent(&mut self) -> usize {
+        std::mem::take(&mut self.sent)
+    }
+
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.writer, Writer::Closed)
+    }
+
+    /// Writes what the TCP stream takes. With another writer this does nothing: its owner comes for the frames.
+    pub(crate) fn flush_tcp(&mut self) -> Flushed {
+        let writer = std::mem::replace(&mut self.writer, Writer::Closed);
+        let outcome = match &writer {
+            Writer::Tcp(stream) => self.flush_with(|slices| match slices {
+                [one] => stream.try_write(one),
+                many => stream.try_write_vectored(many),
+            }),
+            Writer::Polling(_) | Writer::Task | Writer::Closed => Flushed::Empty,
+        };
+        self.writer = writer;
+        outcome
+    }
+
+    /// Writes from the front of the queue until it is empty or the stream, behind `write`, refuses.
+    pub(crate) fn flush_with(
+        &mut self,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Flushed {
+        self.scheduled = false;
+        let mut done = 0;
+        let outcome = loop {
+            let waiting = &self.queue[done..];
+            if waiting.is_empty() {
+                break Flushed::Empty;
+            }
+            let parts: SmallVec<[FrameBytes<'_>; 16]> = waiting
+                .iter()
+                .take(MAX_SLICES)
+                .map(|frame| self.form.bytes(frame))
+                .collect();
+            let mut slices: SmallVec<[IoSlice<'_>; 16]> = SmallVec::with_capacity(parts.len());
+            for (index, part) in parts.iter().enumerate() {
+                let start = if index == 0 { self.written } else { 0 };
+                slices.push(IoSlice::new(&part[start..]));
+            }
+            match write(&slices) {
+                Ok(0) => break Flushed::Failed(io::ErrorKind::WriteZero.into()),
+                Ok(mut n) => {
+                    self.sent += n;
+                    for slice in &slices {
+                        if n < slice.len() {
+                            break;
+                        }
+                        n -= slice.len();
+                        self.bytes -= self.queue[done].len();
+                        self.written = 0;
+                        done += 1;
+                    }
+                    self.written += n;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Flushed::Blocked,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Flushed::Failed(error),
+            }
+        };
+        if done < self.queue.len() {
+            self.queue.drain(..done);
+        } else if self.queue.spilled() {
+            // A burst may have made the queue large; an idle connection keeps none of it.
+            self.queue = SmallVec::new();
+        } else {
+            self.queue.clear();
+        }
+        self.blocked = matches!(outcome, Flushed::Blocked);
+        outcome
+    }
+
+    /// Takes everything for a poll. `None` when there is nothing; `waker` is then called on the next push.
+    pub(crate) fn take_for_poll(&mut self, waker: &Waker) -> Option<SmallVec<[Frame; 4]>> {
+        if self.queue.is_empty() {
+            if let Writer::Polling(waiting) = &mut self.writer {
+                *waiting = Some(waker.clone());
+            }
+            return None;
+        }
+        self.bytes = 0;
+        Some(std::mem::take(&mut self.queue))
+    }
+
+    /// Replaces the writer, at an upgrade or at the end. A pending poll is woken so that it sees the change.
+    pub(crate) fn set_writer(&mut self, writer: Writer, form: Form) {
+        if let Writer::Polling(Some(waker)) = std::mem::replace(&mut self.writer, writer) {
+            waker.wake();
+        }
+        self.form = form;
+        self.blocked = false;
+        self.scheduled = false;
+    }
+
+    /// Forgets the pending poll.
+    pub(crate) fn poll_gone(&mut self) {
+        if let Writer::Polling(waiting) = &mut self.writer {
+            *waiting = None;
+        }
+    }
+
+    /// Ends the outbox and returns how many frames and bytes were still in it.
+    pub(crate) fn close(&mut self) -> (usize, usize) {
+        let form = self.form;
+        self.set_writer(Writer::Closed, form);
+        self.written = 0;
+        let frames = std::mem::take(&mut self.queue).len();
+        (frames, std::mem::take(&mut self.bytes))
+    }
+}

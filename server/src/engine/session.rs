@@ -1,0 +1,518 @@
+//! The task that owns one session: its state machine, its transport, and the Socket.IO client above.
+//!
+//! One hand-written future per connection. A turn takes what came in (commands, bytes of the WebSocket, the body of a
+//! POST), feeds the state machine of `socketio_core::engine::session`, hands messages to the [`Client`], lets pending
+//! handlers go on, and at the end writes what this session sent to itself. Between turns the task owns no buffer.
+
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use socketio_core::engine::{
+    CloseReason, Control, Output, PayloadDecoder, Session, SessionConfig, TransportKind,
+};
+use socketio_core::frame::Frame;
+use socketio_core::websocket::{OpCode, close_frame, frame};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::conn::{Command, Conn, current};
+use super::io::Io;
+use super::outbox::Form;
+use super::websocket::{Candidate, Received, WebSocket};
+use super::{LINGER, POLL_LINGER};
+use crate::client::Client;
+
+/// Rounds of one turn before other tasks get theirs.
+const ROUNDS: usize = 16;
+
+pub(super) struct SessionTask {
+    conn: Arc<Conn>,
+    session: Session,
+    client: Client,
+    link: Link,
+    candidate: Option<Box<Candidate>>,
+    posted: Option<Box<Posted>>,
+    /// The earliest deadline that is armed in the engine's timers.
+    armed: Option<Instant>,
+    /// When a client that joined no namespace is closed.
+    connect_by: Option<Instant>,
+    phase: Phase,
+}
+
+enum Link {
+    /// Long-polling: requests come to the [`Conn`], bodies arrive as commands.
+    Polling,
+    /// A WebSocket was announced and is not here yet.
+    Awaited,
+    WebSocket(WebSocket),
+    Gone,
+}
+
+/// A POST whose packets are being dispatched.
+struct Posted {
+    packets: PayloadDecoder,
+    done: oneshot::Sender<()>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The application was told; what is queued and the farewell are still on their way.
+    Closing {
+        until: Instant,
+    },
+    /// Written; waiting for the peer to close its side.
+    Draining {
+        until: Instant,
+    },
+    /// No transport left. The task stays until the last handler has ended.
+    Over,
+}
+
+impl SessionTask {
+    pub(super) fn new(conn: Arc<Conn>, client: Client, now: Instant) -> Self {
+        let options = conn.engine().options();
+        let config = SessionConfig {
+            ping_interval: options.ping_interval,
+            ping_timeout: options.ping_timeout,
+            upgrade_timeout: options.upgrade_timeout,
+        };
+        let transport = conn.transport();
+        let connect_by = now.checked_add(options.connect_timeout);
+        Self {
+            session: Session::new(conn.revision(), transport, config, now.into_std()),
+            client,
+            link: match transport {
+                TransportKind::Polling => Link::Polling,
+                TransportKind::WebSocket => Link::Awaited,
+            },
+            candidate: None,
+            posted: None,
+            armed: None,
+            connect_by,
+            phase: Phase::Open,
+            conn,
+        }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.conn.register(cx.waker());
+        let now = Instant::now();
+        self.run_timers(now);
+        for round in 0.. {
+            let mut progress = self.run_commands(now);
+            progress |= self.receive_candidate(cx, now);
+            progress |= self.receive(cx, now);
+            progress |= self.dispatch_posted(now);
+            let stalled = !self.client.wants_input();
+            self.client.poll(cx);
+            progress |= stalled && self.client.wants_input();
+            self.drain(now);
+            if !progress {
+                break;
+            }
+            if round == ROUNDS {
+                cx.waker().wake_by_ref();
+                break;
+            }
+        }
+        self.write(cx, now);
+        self.arm(now);
+        if self.phase == Phase::Over && !self.client.has_work() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn run_timers(&mut self, now: Instant) {
+        if self.armed.is_some_and(|at| at <= now) {
+            self.armed = None;
+        }
+        match self.phase {
+            Phase::Open => {
+                if self
+                    .session
+                    .deadline()
+                    .is_some_and(|at| at <= now.into_std())
+                {
+                    self.session.handle_timeout(now.into_std());
+                    self.drain(now);
+                }
+                if self.connect_by.is_some_and(|at| at <= now) {
+                    self.connect_by = None;
+                    if !self.client.has_namespace() {
+                        self.session.close(CloseReason::ForcedClose);
+                        self.drain(now);
+                    }
+                }
+            }
+            Phase::Closing { until } | Phase::Draining { until } if until <= now => self.vanish(),
+            Phase::Closing { .. } | Phase::Draining { .. } | Phase::Over => {}
+        }
+    }
+
+    fn run_commands(&mut self, now: Instant) -> bool {
+        let commands = self.conn.take_commands();
+        let progress = !commands.is_empty();
+        for command in commands {
+            match command {
+                Command::Client(command) => self.client.handle_command(command),
+                Command::Close(reason) => self.session.close(reason),
+                Command::TransportFailed {
+                    reason: CloseReason::TransportError,
+                } => {
+                    self.session.handle_transport_closed(true);
+                }
+                Command::TransportFailed { reason } => self.session.close(reason),
+                Command::Posted {
+                    revision,
+                    body,
+                    binary,
+                    done,
+                } => {
+                    self.conn.engine().metrics().bytes_in(body.len());
+                    let packets = PayloadDecoder::new(revision, body, binary);
+                    self.posted = Some(Box::new(Posted { packets, done }));
+                    self.dispatch_posted(now);
+                }
+                Command::Attach { io, leftover } => self.attach(io, leftover),
+                Command::Candidate { io, leftover, form } => {
+                    self.take_candidate(io, leftover, form, now)
+                }
+            }
+            self.drain(now);
+        }
+        progress
+    }
+
+    fn attach(&mut self, io: Io, leftover: Bytes) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        let form = self.conn.outbox().form();
+        let limit = self.conn.engine().options().max_http_buffer_size;
+        let (socket, writer) = WebSocket::new(io, leftover, form, limit);
+        self.link = Link::WebSocket(socket);
+        self.conn.set_writer(writer, form);
+    }
+
+    fn take_candidate(&mut self, io: Io, leftover: Bytes, form: Form, now: Instant) {
+        // The request was let through by `Conn::upgrade`, but the session may have ended since.
+        if self.phase != Phase::Open || self.session.handle_upgrade_request(now.into_std()).is_err()
+        {
+            self.conn
+                .engine()
+                .spawn(Candidate::new(io, leftover, form, 0).dismiss());
+            return;
+        }
+        let limit = self.conn.engine().options().max_http_buffer_size;
+        self.candidate = Some(Box::new(Candidate::new(io, leftover, form, limit)));
+    }
+
+    fn receive_candidate(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some(candidate) = &mut self.candidate else {
+            return false;
+        };
+        let mut received = None;
+        // One at a time: the packet after the upgrade belongs to the session already.
+        let progress = candidate.socket.poll_receive(cx, |item| {
+            let go_on = matches!(item, Received::Bytes(_));
+            received = Some(item);
+            go_on
+        });
+        match received {
+            None | Some(Received::Bytes(_)) => {}
+            Some(Received::Packet(packet)) => {
+                self.session.handle_upgrade_packet(now.into_std(), &packet)
+            }
+            Some(Received::Ping(data)) => candidate.queue(&pong(&data)),
+            Some(
+                Received::Close | Received::Gone | Received::Invalid(_) | Received::Violation(_),
+            ) => {
+                self.session.handle_upgrade_closed();
+            }
+        }
+        self.drain(now);
+        if let Some(candidate) = &mut self.candidate
+            && matches!(candidate.poll_flush(cx), Poll::Ready(Err(_)))
+        {
+            self.session.handle_upgrade_closed();
+            self.drain(now);
+        }
+        progress.is_ready()
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.phase != Phase::Open || !self.client.wants_input() {
+            return false;
+        }
+        // Taken out, so that what is received can go through `self`.
+        let mut socket = match mem::replace(&mut self.link, Link::Gone) {
+            Link::WebSocket(socket) => socket,
+            other => {
+                self.link = other;
+                return false;
+            }
+        };
+        let progress = socket.poll_receive(cx, |received| {
+            self.take(received, now);
+            self.phase == Phase::Open && self.client.wants_input()
+        });
+        if self.phase != Phase::Over {
+            self.link = Link::WebSocket(socket);
+        }
+        progress.is_ready()
+    }
+
+    fn take(&mut self, received: Received, now: Instant) {
+        match received {
+            Received::Bytes(n) => self.conn.engine().metrics().bytes_in(n),
+            Received::Packet(packet) => self.session.handle_packet(now.into_std(), packet),
+            Received::Invalid(_) => self.session.handle_packet_error(),
+            Received::Ping(data) => self.conn.send(&Frame::raw(pong(&data)), false),
+            Received::Gone => self.session.handle_transport_closed(false),
+            Received::Close => {
+                self.conn
+                    .send(&Frame::raw(close_frame(None, "", None)), false);
+                self.session.handle_transport_closed(false);
+            }
+            Received::Violation(error) => {
+                self.conn
+                    .engine()
+                    .metrics()
+                    .websocket_violation(error.close_code());
+                self.conn.send(
+                    &Frame::raw(close_frame(Some(error.close_code()), "", None)),
+                    false,
+                );
+                self.session.handle_transport_closed(true);
+            }
+        }
+        self.drain(now);
+    }
+
+    fn dispatch_posted(&mut self, now: Instant) -> bool {
+        let Some(mut posted) = self.posted.take() else {
+            return false;
+        };
+        while self.phase == Phase::Open {
+            if !self.client.wants_input() {
+                self.posted = Some(posted);
+                return false;
+            }
+            match posted.packets.next() {
+                Some(Ok(packet)) => self.session.handle_packet(now.into_std(), packet),
+                Some(Err(_)) => self.session.handle_packet_error(),
+                None => break,
+            }
+            self.drain(now);
+        }
+        // The request may have been given up meanwhile.
+        let _: Result<(), ()> = posted.done.send(());
+        true
+    }
+
+    /// Carries out what the state machine decided.
+    fn drain(&mut self, now: Instant) {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Message(message) => {
+                    if self.phase == Phase::Open
+                        && let Err(error) = self.client.handle_message(message)
+                    {
+                        tracing::debug!(session = %self.conn.id(), %error, "closing: invalid packet");
+                        self.session.close(CloseReason::ForcedClose);
+                    }
+                }
+                Output::Send(Control::Close) => self.conn.queue_close(),
+                Output::Send(control) => self.conn.send(&Frame::packet(&control.to_text()), false),
+                Output::SendCandidate(control) => {
+                    if let Some(candidate) = &mut self.candidate {
+                        let form = candidate.socket.form();
+                        candidate.queue(Frame::packet(&control.to_text()).websocket(form.revision));
+                    }
+                }
+                Output::AnswerPoll => self.conn.answer_poll(),
+                Output::Upgraded => self.upgraded(),
+                Output::DropCandidate => self.drop_candidate(),
+                Output::Closed(reason) => self.end(reason, now),
+            }
+        }
+    }
+
+    fn upgraded(&mut self) {
+        let Some(candidate) = self.candidate.take() else {
+            return;
+        };
+        let (socket, writer) = candidate.accept();
+        let form = socket.form();
+        self.link = Link::WebSocket(socket);
+        self.conn.set_transport(TransportKind::WebSocket);
+        self.conn.set_writer(writer, form);
+        self.conn.engine().metrics().upgraded();
+    }
+
+    fn drop_candidate(&mut self) {
+        self.conn.requests.lock().upgrading = false;
+        if let Some(candidate) = self.candidate.take() {
+            self.conn.engine().spawn(candidate.dismiss());
+        }
+    }
+
+    /// The session is closed: tells everybody, then lets the transport finish.
+    fn end(&mut self, reason: CloseReason, now: Instant) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.conn.set_closed();
+        self.conn
+            .engine()
+            .metrics()
+            .closed(reason.as_str(), self.conn.transport().as_str());
+        self.drop_candidate();
+        self.client.handle_close(reason);
+        if !matches!(self.link, Link::Polling) {
+            self.conn.engine().remove(&self.conn);
+        }
+        match (&self.link, reason) {
+            // The close packet is queued, unless the peer is gone; a GET that still waits is answered when the outbox
+            // closes.
+            (Link::Polling, CloseReason::ForcedClose | CloseReason::ServerShuttingDown) => {
+                self.phase = Phase::Closing {
+                    until: now + POLL_LINGER,
+                };
+            }
+            (Link::Polling, _) => {
+                self.conn.requests.lock().closed_by_peer = reason == CloseReason::TransportClose;
+                self.vanish();
+            }
+            // It takes nothing, so there is no way to say goodbye.
+            (_, CloseReason::OutboxOverflow) | (Link::Awaited | Link::Gone, _) => self.vanish(),
+            // The close frame that answers the peer's fault or its own close frame is queued already.
+            (Link::WebSocket(_), CloseReason::TransportClose | CloseReason::TransportError) => {
+                self.phase = Phase::Closing {
+                    until: now + LINGER,
+                };
+            }
+            (Link::WebSocket(_), _) => {
+                // 1001 tells a client that waits for a reason that the server goes away; Node sends no code otherwise.
+                let code = (reason == CloseReason::ServerShuttingDown).then_some(1001);
+                self.conn
+                    .send(&Frame::raw(close_frame(code, "", None)), false);
+                self.phase = Phase::Closing {
+                    until: now + LINGER,
+                };
+            }
+        }
+    }
+
+    /// Drops the transport and everything queued.
+    fn vanish(&mut self) {
+        let (frames, _) = self.conn.outbox().close();
+        self.conn
+            .engine()
+            .metrics()
+            .dropped("closed", frames as u64);
+        self.conn.engine().remove(&self.conn);
+        self.link = Link::Gone;
+        self.posted = None;
+        self.phase = Phase::Over;
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let Link::WebSocket(socket) = &mut self.link else {
+            if matches!(self.phase, Phase::Closing { .. }) && self.conn.outbox().is_empty() {
+                self.vanish();
+            }
+            return;
+        };
+        if matches!(self.phase, Phase::Open | Phase::Closing { .. }) {
+            let (written, sent) = {
+                let mut outbox = self.conn.outbox();
+                (socket.poll_flush(cx, &mut outbox), outbox.take_sent())
+            };
+            self.conn.engine().metrics().bytes_out(sent);
+            match (written, self.phase) {
+                (Poll::Pending, _) | (Poll::Ready(Ok(())), Phase::Open) => {}
+                (Poll::Ready(Ok(())), _) => {
+                    // Dropping the writing half ends our direction; the peer closes its own in answer.
+                    self.conn.outbox().close();
+                    self.phase = Phase::Draining {
+                        until: now + LINGER,
+                    };
+                }
+                (Poll::Ready(Err(_)), Phase::Open) => {
+                    self.session.handle_transport_closed(true);
+                    self.drain(now);
+                    self.vanish();
+                }
+                (Poll::Ready(Err(_)), _) => self.vanish(),
+            }
+        }
+        if let (Phase::Draining { .. }, Link::WebSocket(socket)) = (self.phase, &mut self.link) {
+            let shut = socket.poll_shutdown(cx);
+            if matches!(shut, Poll::Ready(Err(_))) || socket.poll_drain(cx).is_ready() {
+                self.vanish();
+            }
+        }
+    }
+
+    /// Arms the engine's timer for the next deadline, unless an earlier one is armed already.
+    fn arm(&mut self, now: Instant) {
+        let next = match self.phase {
+            Phase::Open => {
+                let session = self.session.deadline().map(Instant::from_std);
+                [session, self.connect_by].into_iter().flatten().min()
+            }
+            Phase::Closing { until } | Phase::Draining { until } => Some(until),
+            Phase::Over => None,
+        };
+        let Some(next) = next else { return };
+        if self.armed.is_none_or(|armed| next < armed) {
+            // A deadline that has passed meanwhile must still be met in a later turn.
+            let next = next.max(now + Duration::from_millis(1));
+            self.armed = Some(next);
+            self.conn.engine().timers().arm(&self.conn, next);
+        }
+    }
+}
+
+impl Future for SessionTask {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let conn = Arc::clone(&self.conn);
+        let _turn = current::enter(&conn);
+        self.turn(cx)
+    }
+}
+
+impl Drop for SessionTask {
+    /// The runtime may drop the task unfinished, at the end of the process.
+    fn drop(&mut self) {
+        if self.phase != Phase::Over {
+            self.conn.set_closed();
+            self.vanish();
+        }
+    }
+}
+
+fn pong(data: &[u8]) -> Bytes {
+    frame(OpCode::Pong, data, None)
+}
+
+#[cfg(test)]
+mod size {
+    /// A connection costs one task of about this size; growth here is paid ten thousand times.
+    #[test]
+    fn the_task_stays_small() {
+        let size = size_of::<super::SessionTask>();
+        assert!(size <= 1024, "session task is {size} bytes");
+    }
+}

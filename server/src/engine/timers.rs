@@ -1,0 +1,94 @@
+//! One timer for all sessions.
+//!
+//! A session arms its next deadline here; a single task sleeps until the earliest one and wakes the sessions that are
+//! due. Deadlines are rounded up to [`TICK`], so a wake-up covers all sessions of that tick. Re-arming later does not
+//! remove the earlier entry: the session looks at the clock when it is woken and simply arms again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::conn::Conn;
+
+/// Resolution. Heartbeats are in seconds; the shortest deadline of the protocol is the 100 ms of the upgrade's noop.
+const TICK: Duration = Duration::from_millis(10);
+
+#[derive(Debug)]
+pub(crate) struct Timers {
+    start: Instant,
+    due: Mutex<BTreeMap<u64, Vec<Weak<Conn>>>>,
+    earlier: Notify,
+}
+
+impl Timers {
+    pub(crate) fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            due: Mutex::default(),
+            earlier: Notify::new(),
+        }
+    }
+
+    /// Wakes the session of `conn` at `deadline`, up to one tick late.
+    pub(crate) fn arm(&self, conn: &Arc<Conn>, deadline: Instant) {
+        let tick = self.tick_after(deadline);
+        let is_first = {
+            let mut due = self.due.lock();
+            let is_first = due.first_key_value().is_none_or(|(first, _)| tick < *first);
+            due.entry(tick).or_default().push(Arc::downgrade(conn));
+            is_first
+        };
+        if is_first {
+            self.earlier.notify_one();
+        }
+    }
+
+    /// Wakes sessions for ever; the owner drops the future to end it.
+    pub(crate) async fn run(self: Arc<Self>) {
+        loop {
+            let first = self.due.lock().first_key_value().map(|(tick, _)| *tick);
+            let Some(first) = first else {
+                self.earlier.notified().await;
+                continue;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(self.instant_of(first)) => self.fire(),
+                () = self.earlier.notified() => {}
+            }
+        }
+    }
+
+    fn fire(&self) {
+        let now = self.tick_before(Instant::now());
+        loop {
+            let conns = {
+                let mut due = self.due.lock();
+                match due.first_entry() {
+                    Some(entry) if *entry.key() <= now => entry.remove(),
+                    _ => return,
+                }
+            };
+            for conn in conns.iter().filter_map(Weak::upgrade) {
+                conn.wake();
+            }
+        }
+    }
+
+    fn tick_after(&self, at: Instant) -> u64 {
+        let nanos = at.saturating_duration_since(self.start).as_nanos();
+        u64::try_from(nanos.div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX)
+    }
+
+    fn tick_before(&self, at: Instant) -> u64 {
+        let nanos = at.saturating_duration_since(self.start).as_nanos();
+        u64::try_from(nanos / TICK.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn instant_of(&self, tick: u64) -> Instant {
+        self.start + Duration::from_nanos(tick.saturating_mul(TICK.as_nanos() as u64))
+    }
+}

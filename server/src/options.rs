@@ -1,0 +1,74 @@
+//! Every option of the engine and of the Socket.IO layer, with Node's names and defaults.
+
+use std::time::Duration;
+
+use socketio_core::engine::TransportKind;
+use socketio_core::packet::ParserKind;
+
+/// Options of a [`Server`](crate::Server).
+///
+/// Names (in snake case) and defaults are those of Node's `socket.io` 4.8; options that bound memory or time and that
+/// Node does not have say so.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// URL prefix that the server answers. Default `/socket.io`.
+    pub path: String,
+    /// Append a `/` to `path` before matching. Default `true`.
+    pub add_trailing_slash: bool,
+    /// Time between two pings (revision 4: sent by the server). Default 25 s.
+    pub ping_interval: Duration,
+    /// Time to wait for the pong before the connection counts as lost. Default 20 s.
+    pub ping_timeout: Duration,
+    /// Time that an upgrade from polling to WebSocket may take. Default 10 s.
+    pub upgrade_timeout: Duration,
+    /// Largest POST body and largest WebSocket message, in bytes; announced to clients as `maxPayload`. Default 1 000 000.
+    pub max_http_buffer_size: usize,
+    /// Enabled transports. Default both.
+    pub transports: Vec<TransportKind>,
+    /// Announce and accept upgrades. Default `true`.
+    pub allow_upgrades: bool,
+    /// Accept clients of Engine.IO revision 3 (Socket.IO v1 and v2). Default `false`.
+    pub allow_eio3: bool,
+    /// Time after which a connection that joined no namespace is closed. Default 45 s.
+    pub connect_timeout: Duration,
+    /// Packet parser, the same for all clients. Default JSON.
+    pub parser: ParserKind,
+    /// Remove a dynamic namespace when its last socket has left. Default `false`.
+    pub cleanup_empty_child_namespaces: bool,
+    /// Most attachments that one binary packet may announce. Default 1 000 (Node: 10, which broke users).
+    pub max_attachments: usize,
+    /// Most bytes that wait for one client; beyond it the client is closed as too slow. Default 16 MiB. Not in Node.
+    pub max_outbox_bytes: usize,
+    /// Most handlers of one connection that may be waiting at once; beyond it the connection is read no further until
+    /// one has ended. Default 256. Not in Node.
+    pub max_pending_handlers: usize,
+    /// Most acknowledgements that one socket may owe to the server at once. Default 65 536. Not in Node.
+    pub max_pending_acks: usize,
+    /// Most namespaces that one connection may join. Default 256. Not in Node.
+    pub max_namespaces_per_client: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            path: "/socket.io".to_owned(),
+            add_trailing_slash: true,
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            upgrade_timeout: Duration::from_secs(10),
+            max_http_buffer_size: 1_000_000,
+            transports: vec![TransportKind::Polling, TransportKind::WebSocket],
+            allow_upgrades: true,
+            allow_eio3: false,
+            connect_timeout: Duration::from_secs(45),
+            parser: ParserKind::Json,
+            cleanup_empty_child_namespaces: false,
+            max_attachments: 1_000,
+            max_outbox_bytes: 16 * 1024 * 1024,
+            max_pending_handlers: 256,
+            max_pending_acks: 65_536,
+            max_namespaces_per_client: 256,
+        }
+    }
+}
