@@ -78,11 +78,12 @@ impl Frame {
     /// Puts the pieces of a text packet and the attachments into one allocation.
     pub(crate) fn build(pieces: &[&[u8]], attachments: &[Bytes], options: FrameOptions) -> Self {
         let text_len = pieces.iter().map(|piece| piece.len()).sum::<usize>();
-        let capacity = (text_len + MAX_HEADER)
-            + attachments
-                .iter()
-                .map(|bytes| bytes.len() + MAX_HEADER)
-                .sum::<usize>();
+        // Exact, since `Bytes` needs another allocation for a buffer with room left.
+        let framed = |len: usize| header_len(len) + len;
+        let mut capacity = attachments.iter().map(|bytes| framed(bytes.len())).sum();
+        if !pieces.is_empty() {
+            capacity += framed(text_len);
+        }
         let mut out = Vec::with_capacity(capacity);
         let mut text = 0..0;
         if !pieces.is_empty() {
@@ -139,7 +140,7 @@ impl Frame {
     /// client that can open a WebSocket does so.
     #[must_use]
     pub fn websocket_b64(&self, revision: Revision) -> Bytes {
-        let mut out = Vec::with_capacity(self.0.websocket.len() * 4 / 3 + MAX_HEADER);
+        let mut out = Vec::with_capacity(self.0.websocket.len() * 4 / 3 + 10);
         self.write_text_frame(&mut out);
         for packet in self.base64() {
             match revision {
@@ -244,8 +245,15 @@ const TEXT: u8 = 0x1;
 const BINARY: u8 = 0x2;
 /// The type byte in front of a binary message of revision 3.
 const MESSAGE_V3: u8 = 4;
-/// Longest header of an unmasked frame.
-const MAX_HEADER: usize = 10;
+
+/// Length of the header of an unmasked frame.
+fn header_len(len: usize) -> usize {
+    match len {
+        0..126 => 2,
+        126..=0xFFFF => 4,
+        _ => 10,
+    }
+}
 
 /// Writes the header of a final, unmasked frame
 /// ([RFC 6455 §5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)).

@@ -228,3 +228,6 @@ impl<K: Into<String>> FromIterator<(K, Self)> for Value {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::arbitrary;
