@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::engine::{PayloadEncoder, Revision};
+use crate::engine::{Control, PayloadEncoder, Revision};
+use crate::websocket::{OpCode, encode_header};
 
 /// How a message is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,15 +65,31 @@ impl Frame {
         Self::build(&[text.as_bytes()], &[], FrameOptions { compress: false })
     }
 
-    /// WebSocket frames that are no Engine.IO packet, such as a pong or a close frame. Nothing for a poll.
+    /// WebSocket frames that are no packet of Engine.IO, such as a pong or a close frame. Polling
+    /// recipients get nothing.
     #[must_use]
     pub fn raw(websocket: Bytes) -> Self {
-        Self::from_parts(
-            websocket,
-            0..0,
-            SmallVec::new(),
-            FrameOptions { compress: false },
-        )
+        let options = FrameOptions { compress: false };
+        Self::from_parts(websocket, 0..0, SmallVec::new(), options)
+    }
+
+    /// A packet of Engine.IO itself. Pings, of which there are many, share one frame.
+    #[must_use]
+    pub fn control(control: &Control) -> Self {
+        static PING: OnceLock<Frame> = OnceLock::new();
+        let build = || {
+            // As in Node, only the open packet counts when a response is to be compressed.
+            let compress = matches!(control, Control::Open(_));
+            Self::build(
+                &[control.to_text().as_bytes()],
+                &[],
+                FrameOptions { compress },
+            )
+        };
+        match control {
+            Control::Ping => PING.get_or_init(build).clone(),
+            _ => build(),
+        }
     }
 
     /// Puts the pieces of a text packet and the attachments into one allocation.
@@ -87,7 +104,7 @@ impl Frame {
         let mut out = Vec::with_capacity(capacity);
         let mut text = 0..0;
         if !pieces.is_empty() {
-            write_header(&mut out, TEXT, text_len);
+            encode_header(&mut out, OpCode::Text, text_len, true, None);
             text = out.len()..out.len() + text_len;
             for piece in pieces {
                 out.extend_from_slice(piece);
@@ -95,7 +112,7 @@ impl Frame {
         }
         let mut ranges = SmallVec::with_capacity(attachments.len());
         for bytes in attachments {
-            write_header(&mut out, BINARY, bytes.len());
+            encode_header(&mut out, OpCode::Binary, bytes.len(), true, None);
             ranges.push(out.len()..out.len() + bytes.len());
             out.extend_from_slice(bytes);
         }
@@ -128,7 +145,7 @@ impl Frame {
             let mut out = Vec::with_capacity(self.0.websocket.len() + self.0.attachments.len());
             self.write_text_frame(&mut out);
             for attachment in self.attachments() {
-                write_header(&mut out, BINARY, attachment.len() + 1);
+                encode_header(&mut out, OpCode::Binary, attachment.len() + 1, true, None);
                 out.push(MESSAGE_V3);
                 out.extend_from_slice(attachment);
             }
@@ -145,12 +162,12 @@ impl Frame {
         for packet in self.base64() {
             match revision {
                 Revision::V3 => {
-                    write_header(&mut out, TEXT, packet.len() + 1);
+                    encode_header(&mut out, OpCode::Text, packet.len() + 1, true, None);
                     out.extend_from_slice(b"b4");
                     out.extend_from_slice(&packet.as_bytes()[1..]);
                 }
                 Revision::V4 => {
-                    write_header(&mut out, TEXT, packet.len());
+                    encode_header(&mut out, OpCode::Text, packet.len(), true, None);
                     out.extend_from_slice(packet.as_bytes());
                 }
             }
@@ -158,7 +175,8 @@ impl Frame {
         out.into()
     }
 
-    /// Appends the packets to the body of a polling response.
+    /// Appends the packets to the body of a polling response. Base64 is computed once for all
+    /// recipients.
     pub fn write_payload(&self, payload: &mut PayloadEncoder) {
         if let Some(text) = self.text() {
             payload.push_text(text);
@@ -241,8 +259,6 @@ impl fmt::Debug for Frame {
     }
 }
 
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
 /// The type byte in front of a binary message of revision 3.
 const MESSAGE_V3: u8 = 4;
 
@@ -252,23 +268,6 @@ fn header_len(len: usize) -> usize {
         0..126 => 2,
         126..=0xFFFF => 4,
         _ => 10,
-    }
-}
-
-/// Writes the header of a final, unmasked frame
-/// ([RFC 6455 §5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)).
-fn write_header(out: &mut Vec<u8>, opcode: u8, len: usize) {
-    out.push(0x80 | opcode);
-    if let Ok(len) = u8::try_from(len)
-        && len < 126
-    {
-        out.push(len);
-    } else if let Ok(len) = u16::try_from(len) {
-        out.push(126);
-        out.extend_from_slice(&len.to_be_bytes());
-    } else {
-        out.push(127);
-        out.extend_from_slice(&(len as u64).to_be_bytes());
     }
 }
 

@@ -7,7 +7,6 @@ mod json;
 pub mod msgpack;
 pub mod packet;
 pub mod payload;
-pub mod provisional;
 pub mod target;
 pub mod value;
 pub mod websocket;

@@ -10,10 +10,10 @@ mod parse;
 
 use bytestring::ByteString;
 
+use crate::ids::AckId;
 use crate::json::JsonError;
 use crate::msgpack::MessagePackError;
 use crate::payload::Payload;
-use crate::provisional::AckId;
 
 pub use assemble::PacketDecoder;
 

@@ -1,5 +1,8 @@
 use super::*;
 
+const TEXT: u8 = OpCode::Text as u8;
+const BINARY: u8 = OpCode::Binary as u8;
+
 /// Splits WebSocket frames by the rules of RFC 6455, §5.2: opcode and payload of each.
 fn split(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
     let mut frames = Vec::new();
@@ -70,8 +73,53 @@ fn text_is_shared_by_both_revisions() {
     assert_eq!(v4.as_ptr(), v3.as_ptr());
     assert_eq!(frame.text(), Some("42[\"a\"]"));
     assert!(!frame.compress());
+}
+
+#[test]
+fn control_packets_are_text() {
+    let text = |control| {
+        let frame = Frame::control(&control);
+        assert_eq!((frame.packets(), split(&frame.0.websocket).len()), (1, 1));
+        (frame.text().unwrap().to_owned(), frame.compress())
+    };
+    assert_eq!(text(Control::Ping), ("2".to_owned(), false));
+    assert_eq!(text(Control::PongProbe), ("3probe".to_owned(), false));
+    assert_eq!(text(Control::Open("0{}".into())), ("0{}".to_owned(), true));
+    assert!(Arc::ptr_eq(
+        &Frame::control(&Control::Ping).0,
+        &Frame::control(&Control::Ping).0
+    ));
+}
+
+#[test]
+fn polling_recipients_get_what_their_revision_wants() {
+    let attachments = [Bytes::from_static(b"\x01\x02\x03\x04")];
+    let frame = Frame::message("51-[…]", &attachments, FrameOptions::default());
+    let body = |revision, supports_binary| {
+        let mut payload = PayloadEncoder::new(revision, supports_binary);
+        frame.write_payload(&mut payload);
+        payload.finish()
+    };
+    for supports_binary in [false, true] {
+        let v4 = body(Revision::V4, supports_binary);
+        assert_eq!(
+            (&v4.body[..], v4.binary),
+            ("451-[…]\x1ebAQIDBA==".as_bytes(), false)
+        );
+    }
+    let text = body(Revision::V3, false);
     assert_eq!(
-        split(&Frame::packet("3probe").0.websocket),
-        [(TEXT, &b"3probe"[..])]
+        (&text.body[..], text.binary),
+        ("7:451-[…]10:b4AQIDBA==".as_bytes(), false)
+    );
+    let binary = body(Revision::V3, true);
+    let expected = [
+        b"\0\x09\xff".as_slice(),
+        "451-[…]".as_bytes(),
+        b"\x01\x05\xff\x04\x01\x02\x03\x04",
+    ];
+    assert_eq!(
+        (&binary.body[..], binary.binary),
+        (&expected.concat()[..], true)
     );
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use crate::engine::Revision;
 use crate::payload::{Attachments, Payload};
-use crate::provisional::Revision;
 
 use super::parse::{self, Header, Kind};
 use super::{DecodeError, DecodeLimits, Packet, ParserKind, msgpack};
@@ -14,7 +14,7 @@ use super::{DecodeError, DecodeLimits, Packet, ParserKind, msgpack};
 ///
 /// ```
 /// use bytes::Bytes;
-/// use socketio_core::provisional::Revision;
+/// use socketio_core::engine::Revision;
 /// use socketio_core::packet::{DecodeLimits, Packet, PacketDecoder, ParserKind};
 ///
 /// let mut decoder = PacketDecoder::new(ParserKind::Json, Revision::V4, DecodeLimits::default());

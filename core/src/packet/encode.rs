@@ -2,10 +2,10 @@
 
 use smallvec::SmallVec;
 
+use crate::engine::Revision;
 use crate::frame::{Frame, FrameOptions};
+use crate::ids::AckId;
 use crate::payload::Payload;
-use crate::provisional::AckId;
-use crate::provisional::Revision;
 use crate::value::write_scalar;
 
 use super::{Packet, ParserKind, msgpack};

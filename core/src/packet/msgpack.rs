@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use crate::engine::Revision;
 use crate::frame::{Frame, FrameOptions};
+use crate::ids::AckId;
 use crate::msgpack::{
     self, MessagePackError, Reader, Token, to_json, write_json, write_map_header, write_str,
     write_uint,
 };
 use crate::payload::Attachments;
-use crate::provisional::AckId;
-use crate::provisional::Revision;
 
 use super::assemble::packet;
 use super::encode::Type;

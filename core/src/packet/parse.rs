@@ -3,9 +3,9 @@
 use bytestring::ByteString;
 use smallvec::SmallVec;
 
+use crate::engine::Revision;
+use crate::ids::AckId;
 use crate::json::{self, Reader, Token};
-use crate::provisional::AckId;
-use crate::provisional::Revision;
 use crate::value::write_scalar;
 
 use super::{DecodeError, DecodeLimits, MAIN, RESERVED_EVENTS};

@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use crate::engine::Revision;
 use crate::frame::{Frame, FrameOptions};
-use crate::provisional::Revision;
 use crate::value;
 
 use super::*;
