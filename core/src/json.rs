@@ -430,6 +430,17 @@ pub(crate) struct Elements<'a> {
     reader: Option<Reader<'a>>,
 }
 
+impl<'a> Elements<'a> {
+    /// The text of the elements that are left, with the bracket that closes the array.
+    pub(crate) fn rest(&self) -> &'a str {
+        let rest = self
+            .reader
+            .as_ref()
+            .map_or("]", |reader| &reader.text[reader.offset()..]);
+        rest.trim_start_matches([',', ' ', '\n', '\r', '\t'])
+    }
+}
+
 impl<'a> Iterator for Elements<'a> {
     type Item = &'a str;
 

@@ -128,6 +128,28 @@ impl Payload {
         }
     }
 
+    /// The payload without its first `count` elements, the name of the event included. The text of
+    /// the others stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// When a skipped element may hold an attachment, and the text nests deeper than 128 levels.
+    pub fn tail(&self, count: usize) -> Result<Self, ValueError> {
+        let mut elements = json::elements(&self.json);
+        let mut skipped = elements.by_ref().take(count);
+        if skipped.any(|element| element.contains('{')) && !self.attachments.is_empty() {
+            // Their numbers change.
+            let values = self.to_values()?;
+            return Ok(Self::from_values(values.get(count..).unwrap_or_default()));
+        }
+        // `any` may have stopped early.
+        skipped.for_each(drop);
+        Ok(Self {
+            json: format!("[{}", elements.rest()).into(),
+            attachments: self.attachments.clone(),
+        })
+    }
+
     /// The first element, if it is a string or a number: the name of the event.
     #[must_use]
     pub fn event_name(&self) -> Option<Cow<'_, str>> {
