@@ -303,3 +303,6 @@ impl Outbox {
         (frames, std::mem::take(&mut self.bytes))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,3 +92,20 @@ impl Timers {
         self.start + Duration::from_nanos(tick.saturating_mul(TICK.as_nanos() as u64))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn deadlines_are_rounded_up_to_a_tick() {
+        let timers = Timers::new();
+        let start = timers.start;
+        assert_eq!(timers.tick_after(start), 0);
+        assert_eq!(timers.tick_after(start + Duration::from_millis(1)), 1);
+        assert_eq!(timers.tick_after(start + Duration::from_millis(10)), 1);
+        assert_eq!(timers.tick_after(start + Duration::from_millis(11)), 2);
+        assert_eq!(timers.instant_of(2), start + Duration::from_millis(20));
+        assert_eq!(timers.tick_before(start + Duration::from_millis(19)), 1);
+    }
+}
