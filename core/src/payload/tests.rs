@@ -184,3 +184,31 @@ proptest! {
         prop_assert_eq!(&read.0[1..], &values);
     }
 }
+
+#[test]
+fn tail_keeps_text_and_attachments() {
+    let read = |json: &'static str, count| {
+        let payload = Payload::from_json(json.into(), Vec::new()).unwrap();
+        payload.tail(count).unwrap().json().to_string()
+    };
+    assert_eq!(
+        read(r#"["e", 1.0 ,"\ud800",{"a":[]}]"#, 1),
+        r#"[1.0 ,"\ud800",{"a":[]}]"#
+    );
+    assert_eq!(read(r#"[{"a":{}},{"b":1},2]"#, 2), "[2]");
+    assert_eq!(read(r#"["e"]"#, 1), "[]");
+    assert_eq!(read(r#"["e"]"#, 5), "[]");
+    assert_eq!(read("[]", 1), "[]");
+    assert_eq!(read("[1]", 0), "[1]");
+
+    let (one, two) = (Bytes::from_static(b"1"), Bytes::from_static(b"2"));
+    let payload = Payload::event("e", &(&one, "x", &two)).unwrap();
+    let tail = payload.tail(1).unwrap();
+    assert_eq!(tail.attachments(), [one.clone(), two.clone()]);
+    assert_eq!(tail, Payload::args(&(&one, "x", &two)).unwrap());
+    assert_eq!(
+        payload.tail(2).unwrap(),
+        Payload::args(&("x", &two)).unwrap()
+    );
+    assert!(payload.tail(4).unwrap().attachments().is_empty());
+}
