@@ -48,8 +48,7 @@ const REASONS: &[&str] = &[
     "server shutting down",
     "client namespace disconnect",
     "server namespace disconnect",
-    "slow client",
-    "connect timeout",
+    "outbox overflow",
 ];
 /// Why something that was to be sent or handled was not.
 const DROPS: &[&str] = &[

@@ -147,3 +147,10 @@ fn the_process_is_described() {
     assert!(found["process_open_fds"] >= 3.0);
     assert!(found["process_start_time_seconds"] > 1.6e9);
 }
+
+#[test]
+fn every_reason_of_the_protocol_has_a_label() {
+    for reason in socketio_core::engine::CloseReason::ALL {
+        assert!(REASONS.contains(&reason.as_str()), "{reason:?}");
+    }
+}
