@@ -2,6 +2,8 @@
 
 pub mod engine;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod ids;
 mod json;
 pub mod msgpack;

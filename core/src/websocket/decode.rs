@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::header::{Header, Rules};
 use super::{MAX_HEADER_LEN, OpCode, Role, WsError, apply_mask};
 
-/// Memory that a frame gets on its mere announcement; beyond it, memory follows the bytes that
-/// really come. 64 KiB holds nearly every message in one allocation, and a thousand attackers who
-/// only announce cost 64 MB.
+/// Memory that a frame gets with its first byte because of what it announced; beyond it, memory
+/// follows the bytes that really come. 64 KiB holds nearly every message in one allocation, and a
+/// thousand attackers who only announce cost 64 MB.
 const MAX_PREALLOCATION: usize = 64 * 1024;
 
 /// Something complete that came from the peer.
@@ -62,16 +63,6 @@ pub struct FrameDecoder {
     data: Vec<u8>,
     /// Payload of the current control frame so far; apart, since it may come amid a message.
     control: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Header {
-    opcode: OpCode,
-    fin: bool,
-    mask: Option<[u8; 4]>,
-    len: usize,
-    /// How much of the payload was read.
-    read: usize,
 }
 
 impl FrameDecoder {
@@ -174,7 +165,7 @@ impl FrameDecoder {
         let rest = &input[*consumed..];
         let kept = usize::from(self.header_len);
         if kept == 0 {
-            if let Some((header, len)) = self.parse_header(rest)? {
+            if let Some((header, len)) = Header::parse(rest, &self.rules())? {
                 *consumed += len;
                 return Ok(Some(header));
             }
@@ -183,7 +174,7 @@ impl FrameDecoder {
             let more = rest.len().min(MAX_HEADER_LEN - kept);
             self.header[kept..kept + more].copy_from_slice(&rest[..more]);
             let bytes = self.header;
-            if let Some((header, len)) = self.parse_header(&bytes[..kept + more])? {
+            if let Some((header, len)) = Header::parse(&bytes[..kept + more], &self.rules())? {
                 self.header_len = 0;
                 *consumed += len - kept;
                 return Ok(Some(header));
@@ -195,76 +186,21 @@ impl FrameDecoder {
         Ok(None)
     }
 
-    /// Checks every rule as soon as the bytes for it are there, so that a header that announces
-    /// too much is refused before its payload comes.
-    fn parse_header(&self, bytes: &[u8]) -> Result<Option<(Header, usize)>, WsError> {
-        let [first, second, rest @ ..] = bytes else {
-            return Ok(None);
-        };
-        if first & 0x70 != 0 {
-            return Err(WsError::ReservedBit);
+    const fn rules(&self) -> Rules {
+        Rules {
+            masked: matches!(self.role, Role::Server),
+            in_message: self.message.is_some(),
+            // `data` never exceeds the limit, so this does not overflow.
+            room: self.max_message - self.data.len(),
         }
-        let opcode =
-            OpCode::from_bits(first & 0x0f).ok_or_else(|| WsError::BadOpCode(first & 0x0f))?;
-        let fin = first & 0x80 != 0;
-        let masked = second & 0x80 != 0;
-        if masked != (self.role == Role::Server) {
-            return Err(WsError::BadMask);
-        }
-        let short_len = second & 0x7f;
-        if opcode.is_control() {
-            if !fin || short_len > 125 {
-                return Err(WsError::BadControl);
-            }
-        } else if (opcode == OpCode::Continuation) != self.message.is_some() {
-            return Err(WsError::BadContinuation);
-        }
-        // Lengths in more bytes than needed are forbidden too, but harmless, and `ws` takes them.
-        let (len, rest) = match short_len {
-            126 => {
-                let Some((bytes, rest)) = rest.split_first_chunk() else {
-                    return Ok(None);
-                };
-                (u64::from(u16::from_be_bytes(*bytes)), rest)
-            }
-            127 => {
-                let Some((bytes, rest)) = rest.split_first_chunk() else {
-                    return Ok(None);
-                };
-                (u64::from_be_bytes(*bytes), rest)
-            }
-            short => (u64::from(short), rest),
-        };
-        if len >> 63 != 0 {
-            return Err(WsError::BadLength);
-        }
-        let len = usize::try_from(len).map_err(|_| WsError::TooBig)?;
-        // `data` never exceeds the limit, so the subtraction cannot overflow.
-        if !opcode.is_control() && len > self.max_message - self.data.len() {
-            return Err(WsError::TooBig);
-        }
-        let (mask, rest) = if masked {
-            let Some((mask, rest)) = rest.split_first_chunk() else {
-                return Ok(None);
-            };
-            (Some(*mask), rest)
-        } else {
-            (None, rest)
-        };
-        let header = Header {
-            opcode,
-            fin,
-            mask,
-            len,
-            read: 0,
-        };
-        Ok(Some((header, bytes.len() - rest.len())))
     }
 
     /// Keeps the first part of a payload whose end has not come.
     fn keep(&mut self, frame: Header, piece: &[u8]) {
         self.frame = Some(frame);
-        if frame.opcode.is_control() {
+        if piece.is_empty() {
+            // Only announced: no memory yet, and if the payload comes at once, none at all.
+        } else if frame.opcode.is_control() {
             self.control.reserve_exact(frame.len - self.control.len());
             self.control.extend_from_slice(piece);
         } else {

@@ -216,11 +216,14 @@ mod heartbeat {
 
     #[test]
     fn the_wrong_direction_is_a_transport_error() {
-        let error = closed(CloseReason::TransportError);
-        assert_eq!(v4(WebSocket).packet("2"), [error.clone()]);
-        assert_eq!(v3(WebSocket).packet("3"), [error.clone()]);
-        assert_eq!(v4(Polling).packet("2"), [close(), error.clone()]);
-        assert_eq!(v3(Polling).packet("3"), [close(), error]);
+        for revision in [Revision::V3, Revision::V4] {
+            let wrong = if revision == Revision::V3 { "3" } else { "2" };
+            let error = closed(CloseReason::TransportError);
+            let outputs = Fixture::new(revision, WebSocket).packet(wrong);
+            assert_eq!(outputs, std::slice::from_ref(&error));
+            let outputs = Fixture::new(revision, Polling).packet(wrong);
+            assert_eq!(outputs, [close(), error]);
+        }
     }
 
     #[test]
