@@ -267,7 +267,7 @@ pub fn decode_payload(input: &Bytes) -> Result<(Payload, Bytes), MessagePackErro
 /// Rewrites one value as JSON, collecting binary values as slices of `input`. Returns whether
 /// anything but `undefined` was read; of that nothing is written. Recursion ends with `depth`.
 ///
-/// The text is at most some 35 times as long as what was read: an empty binary value of two bytes
+/// The text is at most some 20 times as long as what was read: an empty binary value of two bytes
 /// becomes a placeholder.
 pub(crate) fn to_json(
     reader: &mut Reader<'_>,

@@ -147,7 +147,7 @@ proptest! {
                     };
                     if let Ok(Some(Packet::Event { payload, .. } | Packet::Ack { payload, .. })) = packet {
                         // In the default parser text is only sliced; see `to_json` for the other.
-                        let bound = if parser == ParserKind::Json { size.max(2) } else { 35 * size };
+                        let bound = if parser == ParserKind::Json { size.max(2) } else { 20 * size };
                         prop_assert!(payload.json().len() <= bound || payload.len() > size);
                         prop_assert!(payload.to_values().is_ok());
                     }
@@ -160,7 +160,7 @@ proptest! {
     fn message_pack_grows_only_so_far(bytes in prop_oneof![message_pack_like(), any::<Vec<u8>>()]) {
         let size = bytes.len();
         if let Ok((payload, _)) = crate::msgpack::decode_payload(&bytes.into()) {
-            prop_assert!(payload.json().len() <= 35 * size);
+            prop_assert!(payload.json().len() <= 20 * size);
             prop_assert!(payload.attachments().iter().map(Bytes::len).sum::<usize>() <= size);
         }
     }
