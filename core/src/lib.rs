@@ -9,6 +9,7 @@ mod json;
 pub mod msgpack;
 pub mod packet;
 pub mod payload;
+pub mod rooms;
 pub mod target;
 pub mod value;
 pub mod websocket;
