@@ -13,6 +13,7 @@ import { prepare, receive } from "./image.js";
 import { drawEmptyRoom, drawMessage, drawNotice } from "./message.js";
 
 const REMEMBERED = 300; // messages kept per room
+const TRIES = 3; // what breaks the connection each time is not sent for ever
 const TYPING_EVERY = 2_000;
 const TYPING_FADES = 3_500;
 
@@ -205,6 +206,7 @@ export class Chat {
     this.#log.replaceChildren(...(room?.messages.map((message) => message.node) ?? []));
     if (!room || room.messages.length === 0) this.#log.replaceChildren(drawEmptyRoom(room?.name));
     this.#follow(true);
+    element("rooms").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   /** Keeps the newest message in sight of who was looking at it. */
@@ -256,13 +258,17 @@ export class Chat {
 
   #publish(event, data, bytes) {
     if (!this.#active) return;
-    const message = { event, data, bytes, room: this.#active.name, id: randomId(), at: Date.now() };
+    const message = { event, data, bytes, room: this.#active.name, id: randomId(), at: Date.now(), tries: 0 };
     this.#unconfirmed.set(message.id, message);
     this.#add(this.#active, { ...message, ...data, name: this.#name.value, own: true, image: bytes && receive(data.type, bytes) });
     this.#transmit(message);
   }
 
-  async #transmit({ event, data, bytes, room, id, at }) {
+  async #transmit(message) {
+    const { event, data, bytes, room, id, at } = message;
+    if (this.#socket.state !== "connected") return undefined;
+    message.tries += 1;
+    if (message.tries > TRIES) return this.#confirm(room, id, "the connection broke each time");
     const args = [{ room, id, ...this.#me(), ...data, at }];
     if (bytes) args.push(bytes);
     try {
@@ -271,6 +277,7 @@ export class Chat {
     } catch {
       // Stays unconfirmed: the next connection publishes it again.
     }
+    return undefined;
   }
 
   #confirm(roomName, id, error) {
@@ -282,12 +289,12 @@ export class Chat {
   }
 
   #incoming(event, data, bytes) {
-    const { room: roomName, id, name, text, what, type, file } = data ?? {};
+    const { room: roomName, id, from, name, text, what, type, file } = data ?? {};
     const room = this.#rooms.get(roomName) ?? (roomName === undefined ? this.#active : null);
     if (!room) return;
     if (this.#unconfirmed.has(id)) return this.#confirm(room.name, id);
     if (id !== undefined && room.known.has(id)) return;
-    const own = data.from === this.#socket.id;
+    const own = from === this.#socket.id;
     if (event === "notice" && own) return;
     const message = { event, id, own, name: clip(name, 40) || "Somebody", text: clip(text, 2000), what, file: clip(file, 80), at: Date.now() };
     if (event === "image") {
@@ -295,7 +302,7 @@ export class Chat {
       if (!message.image) message.text = "An image that cannot be shown.";
     }
     this.#add(room, message);
-    if (this.#typists.delete(data.from)) this.#drawTyping();
+    if (this.#typists.delete(from)) this.#drawTyping();
     if (event !== "notice" && (room !== this.#active || document.hidden)) {
       room.unread += 1;
       this.#drawRooms();

@@ -42,12 +42,19 @@ export class Socket {
 
   constructor({ url = document.baseURI, path = "/socket.io/", transports = ["polling", "websocket"] } = {}) {
     this.#options = { url, path, transports };
+    addEventListener("pagehide", () => this.#engine?.abandon());
+    // A page that the browser had put aside and shows again.
+    addEventListener("pageshow", ({ persisted }) => persisted && this.state === "waiting" && this.connect());
     addEventListener("offline", () => this.#engine?.end("transport close", new Error("this device is offline")));
     addEventListener("online", () => this.state === "waiting" && this.connect());
   }
 
   get transport() {
     return this.#engine?.transport ?? null;
+  }
+
+  get upgrading() {
+    return this.#engine?.upgrading ?? false;
   }
 
   /** Most bytes the server takes in one message. */

@@ -38,15 +38,18 @@ export function showConnection(socket) {
   const announce = (text) => (element("announcements").textContent = text);
 
   const describe = {
-    connecting: ({ retries }) => say("Connecting", retries ? `Attempt ${retries + 1}.` : "Asking the node for a session."),
+    connecting: ({ retries }) => {
+      // The headline stays through all attempts: a page that blinks makes nobody calm.
+      if (retries > 0) say("Interrupted", `Trying again now, attempt ${retries}.`);
+      else say("Connecting", "Asking the node for a session.");
+    },
     connected: () => {
-      const upgrading = socket.transport === "polling" && wanted().includes("websocket");
-      say("Connected", `By ${NAMES[socket.transport]}${upgrading ? ", trying WebSocket beside it" : ""}.`);
+      say("Connected", `By ${NAMES[socket.transport]}${socket.upgrading ? ", trying WebSocket beside it" : ""}.`);
     },
     waiting: ({ reason, retryAt }) => {
       const tick = () => {
         const left = Math.max(0, retryAt - performance.now());
-        say("Connection lost", `${REASONS[reason] ?? reason} Trying again in ${(left / 1000).toFixed(1)} s.`);
+        say("Interrupted", `${REASONS[reason] ?? reason} Trying again in ${(left / 1000).toFixed(1)} s.`);
       };
       tick();
       countdown = setInterval(tick, 100);
@@ -199,6 +202,7 @@ export function showNode(socket) {
   };
 
   const update = (stats) => {
+    if (typeof stats?.node !== "string") return;
     const at = performance.now();
     const { polling = 0, websocket = 0 } = stats.connections ?? {};
     element("node-id").textContent = stats.node;

@@ -78,7 +78,8 @@ class Polling {
 
   async #receive() {
     try {
-      while (!this.#paused && !this.#abort.signal.aborted) {
+      // Once we said goodbye, a further GET would only be told that the session is unknown.
+      while (!this.#paused && !this.#engine.closing && !this.#abort.signal.aborted) {
         const body = await this.#request({ method: "GET" });
         for (const packet of body.split(SEPARATOR)) {
           this.#engine.receive(this, packet[0] === "b" ? fromBase64(packet.slice(1)) : packet);
@@ -133,6 +134,7 @@ class WebSocketTransport {
 export class Engine extends Emitter {
   maxPayload = Infinity;
   transport = null;
+  closing = false;
   #options;
   #sid = null;
   #transport = null;
@@ -141,12 +143,16 @@ export class Engine extends Emitter {
   #watch = 0;
   #patience = CONNECT_TIMEOUT;
   #upgradeTimer = 0;
-  #closing = false;
   #ended = false;
 
   constructor(options) {
     super();
     this.#options = options;
+  }
+
+  /** Whether a WebSocket is being tried beside the polling. */
+  get upgrading() {
+    return this.transport === "polling" && this.#candidate !== null;
   }
 
   open() {
@@ -166,8 +172,15 @@ export class Engine extends Emitter {
   /** Ends the session in good order: what is queued goes out first. */
   close() {
     if (this.#sid === null || this.transport !== "polling") return this.end("forced close");
-    this.#closing = true;
+    this.closing = true;
     this.#push("1");
+  }
+
+  /** Ends the session of a page that goes away: there is no time to wait for anything. */
+  abandon() {
+    // Without a word the server would notice an open WebSocket or GET going, but not the pause between two of them.
+    if (this.transport === "polling" && this.#sid !== null) navigator.sendBeacon(this.address("polling"), "1");
+    this.end("forced close");
   }
 
   /** Address of one request. Never cached: each has a name of its own. */
@@ -204,7 +217,7 @@ export class Engine extends Emitter {
   flush() {
     if (this.#ended || !this.#transport?.writable) return;
     if (this.#queue.length > 0) this.#transport.write(this.#queue);
-    else if (this.#closing) this.end("forced close");
+    else if (this.closing) this.end("forced close");
   }
 
   end(reason, error) {
@@ -242,9 +255,9 @@ export class Engine extends Emitter {
     this.#patience = handshake.pingInterval + handshake.pingTimeout;
     this.#keepWatch("ping timeout");
     this.fire("open");
-    const worth = this.transport === "polling" && handshake.upgrades.includes("websocket");
-    if (worth && this.#options.transports.includes("websocket")) this.#probe(this.#transport);
-    return undefined;
+    if (this.transport === "websocket" || !this.#options.transports.includes("websocket")) return undefined;
+    if (handshake.upgrades.includes("websocket")) return this.#probe(this.#transport);
+    return this.fire("stage", "upgrade refused");
   }
 
   /** Tries a WebSocket beside the polling, and moves the session over when it answers. */
