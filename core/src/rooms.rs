@@ -363,6 +363,13 @@ impl<T: Clone> Rooms<T> {
         owner.into_iter().chain(ids).collect()
     }
 
+    /// Number of sockets in a room.
+    #[must_use]
+    pub fn member_count(&self, room: &Room) -> usize {
+        let listed = self.room(room).map_or(0, |room| room.members.len());
+        listed + usize::from(self.owner(room.as_str()).is_some())
+    }
+
     /// The ids of all sockets.
     pub fn ids(&self) -> impl Iterator<Item = &SocketId> {
         self.by_id.keys()
