@@ -72,7 +72,7 @@ enum Expect {
 }
 
 /// Reads the tokens of one JSON value. Invariant: `depth` bits of `objects` are in use, one for
-/// each open container, set for an object.
+/// each open container, set for an object; `in_object` is the last of them, and false without any.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
     text: &'a str,
@@ -80,6 +80,7 @@ pub(crate) struct Reader<'a> {
     expect: Expect,
     depth: usize,
     max_depth: usize,
+    in_object: bool,
     objects: SmallVec<[u64; 2]>,
 }
 
@@ -91,6 +92,7 @@ impl<'a> Reader<'a> {
             expect: Expect::Value,
             depth: 0,
             max_depth,
+            in_object: false,
             objects: SmallVec::new(),
         }
     }
@@ -101,42 +103,37 @@ impl<'a> Reader<'a> {
     }
 
     /// The next token, or `None` behind the one value that the text consists of.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Token<'a>>, JsonError> {
-        let bytes = self.text.as_bytes();
-        loop {
-            while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(self.at) {
-                self.at += 1;
-            }
-            let Some(&byte) = bytes.get(self.at) else {
-                return if self.depth == 0 && self.expect == Expect::CommaOrEnd {
-                    Ok(None)
-                } else {
-                    Err(self.syntax())
-                };
+        let mut byte = self.skip_space();
+        if self.expect == Expect::CommaOrEnd && byte == Some(b',') && self.depth > 0 {
+            self.at += 1;
+            self.expect = if self.in_object {
+                Expect::Key
+            } else {
+                Expect::Value
             };
-            match (self.expect, byte) {
-                (Expect::CommaOrEnd, b',') if self.depth > 0 => {
-                    self.at += 1;
-                    self.expect = if self.in_object() {
-                        Expect::Key
-                    } else {
-                        Expect::Value
-                    };
-                }
-                (Expect::CommaOrEnd | Expect::ValueOrEnd, b']')
-                    if self.depth > 0 && !self.in_object() =>
-                {
-                    return Ok(Some(self.close(Token::ArrayEnd)));
-                }
-                (Expect::CommaOrEnd | Expect::KeyOrEnd, b'}')
-                    if self.depth > 0 && self.in_object() =>
-                {
-                    return Ok(Some(self.close(Token::ObjectEnd)));
-                }
-                (Expect::Key | Expect::KeyOrEnd, b'"') => return self.key().map(Some),
-                (Expect::Value | Expect::ValueOrEnd, _) => return self.value(byte).map(Some),
-                _ => return Err(self.syntax()),
+            byte = self.skip_space();
+        }
+        let Some(byte) = byte else {
+            return if self.depth == 0 && self.expect == Expect::CommaOrEnd {
+                Ok(None)
+            } else {
+                Err(self.syntax())
+            };
+        };
+        match (self.expect, byte) {
+            (Expect::CommaOrEnd | Expect::ValueOrEnd, b']')
+                if self.depth > 0 && !self.in_object =>
+            {
+                Ok(Some(self.close(Token::ArrayEnd)))
             }
+            (Expect::CommaOrEnd | Expect::KeyOrEnd, b'}') if self.in_object => {
+                Ok(Some(self.close(Token::ObjectEnd)))
+            }
+            (Expect::Key | Expect::KeyOrEnd, b'"') => self.key().map(Some),
+            (Expect::Value | Expect::ValueOrEnd, _) => self.value(byte).map(Some),
+            _ => Err(self.syntax()),
         }
     }
 
@@ -157,6 +154,18 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Steps over white space and looks at what follows.
+    #[inline]
+    fn skip_space(&mut self) -> Option<u8> {
+        loop {
+            match self.text.as_bytes().get(self.at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                byte => return byte.copied(),
+            }
+        }
+    }
+
+    #[inline]
     fn value(&mut self, byte: u8) -> Result<Token<'a>, JsonError> {
         let token = match byte {
             b'[' => return self.open(false),
@@ -174,11 +183,7 @@ impl<'a> Reader<'a> {
 
     fn key(&mut self) -> Result<Token<'a>, JsonError> {
         let key = self.string()?;
-        let bytes = self.text.as_bytes();
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(self.at) {
-            self.at += 1;
-        }
-        if bytes.get(self.at) != Some(&b':') {
+        if self.skip_space() != Some(b':') {
             return Err(self.syntax());
         }
         self.at += 1;
@@ -197,6 +202,7 @@ impl<'a> Reader<'a> {
         self.objects[word] = self.objects[word] & !(1 << bit) | u64::from(object) << bit;
         self.depth += 1;
         self.at += 1;
+        self.in_object = object;
         if object {
             self.expect = Expect::KeyOrEnd;
             Ok(Token::ObjectStart)
@@ -210,13 +216,11 @@ impl<'a> Reader<'a> {
         self.at += 1;
         self.depth -= 1;
         self.expect = Expect::CommaOrEnd;
+        self.in_object = match self.depth.checked_sub(1) {
+            Some(top) => self.objects[top / 64] >> (top % 64) & 1 == 1,
+            None => false,
+        };
         token
-    }
-
-    /// Whether the innermost container is an object; only called while one is open.
-    fn in_object(&self) -> bool {
-        let top = self.depth - 1;
-        self.objects[top / 64] >> (top % 64) & 1 == 1
     }
 
     fn literal(&mut self, word: &str, token: Token<'a>) -> Result<Token<'a>, JsonError> {

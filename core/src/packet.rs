@@ -16,6 +16,7 @@ use crate::msgpack::MessagePackError;
 use crate::payload::Payload;
 
 pub use assemble::PacketDecoder;
+pub(crate) use parse::placeholders_are_sound;
 
 /// Names that an event may not have, since servers and clients raise events of these names
 /// themselves.

@@ -14,6 +14,7 @@ use serde_json::ser::Formatter;
 use smallvec::SmallVec;
 
 use crate::json::{self, Token};
+use crate::packet::placeholders_are_sound;
 use crate::value::{self, Value, ValueError};
 
 /// Most payloads have no attachment, nearly all others one.
@@ -48,7 +49,8 @@ impl Payload {
     ///
     /// # Errors
     ///
-    /// When `data` refuses to be serialized.
+    /// When `data` refuses to be serialized, or holds bytes beside an object that looks like the
+    /// placeholder of some.
     pub fn event<T: Serialize + ?Sized>(event: &str, data: &T) -> Result<Self, EncodeError> {
         Self::build(Some(event), data)
     }
@@ -57,7 +59,7 @@ impl Payload {
     ///
     /// # Errors
     ///
-    /// When `data` refuses to be serialized.
+    /// As [`event`](Self::event).
     pub fn args<T: Serialize + ?Sized>(data: &T) -> Result<Self, EncodeError> {
         Self::build(None, data)
     }
@@ -209,12 +211,20 @@ impl Payload {
         args::serialize(&mut out, &mut attachments, event.is_some(), data)?;
         out.push(b']');
         let json = ByteString::try_from(out).map_err(EncodeError::new)?;
+        // An application that passes on the JSON of one client together with bytes would let that
+        // client forge a placeholder, and the parsers of all recipients close their connections
+        // when it names no attachment.
+        if !attachments.is_empty() && !placeholders_are_sound(&json, attachments.len()) {
+            return Err(EncodeError::new(
+                "an object imitates the placeholder of bytes",
+            ));
+        }
         Ok(Self { json, attachments })
     }
 }
 
 /// Room for a small event without growing.
-const INITIAL: usize = 128;
+const INITIAL: usize = 256;
 
 /// The first element of a valid JSON array, if it may name an event.
 pub(crate) fn event_name(json: &str) -> Option<Cow<'_, str>> {

@@ -2,6 +2,11 @@
 //! of packets to socket.io-parser 4.2.7 (`text`, `attachments`) and to socket.io-msgpack-parser
 //! 3.0.2 (`msgpack`); bytes are hexadecimal.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a vector that is no JSON is to fail the test"
+)]
+
 use bytes::Bytes;
 use serde::Deserialize;
 use socketio_core::engine::Revision;

@@ -182,6 +182,15 @@ fn array(
     placeholders(&mut reader, attachments)
 }
 
+/// Whether the placeholders in `json`, an array, name attachments that exist, each once at most.
+pub(crate) fn placeholders_are_sound(json: &str, attachments: usize) -> bool {
+    let Ok(attachments) = u32::try_from(attachments) else {
+        return false;
+    };
+    let mut reader = Reader::new(json, usize::MAX);
+    reader.next() == Ok(Some(Token::ArrayStart)) && placeholders(&mut reader, attachments).is_ok()
+}
+
 /// What is known about an object that is still open.
 #[derive(Debug, Default)]
 struct Candidate {

@@ -74,6 +74,18 @@ fn what_cannot_be_serialized_is_an_error() {
     assert!(Payload::event("e", &(1, &keys_that_are_no_text)).is_err());
 }
 
+#[test]
+fn placeholders_cannot_be_forged() {
+    let relayed = serde_json::json!({"_placeholder": true, "num": 9});
+    let raw = r#"{"_\u0070laceholder":true,"num":0}"#.to_owned();
+    let raw = serde_json::value::RawValue::from_string(raw).unwrap();
+    let bytes = Bytes::from_static(b"x");
+    assert!(Payload::event("e", &(&relayed, &bytes)).is_err());
+    assert!(Payload::event("e", &(&bytes, &raw)).is_err());
+    // Without bytes they are plain objects, for every recipient.
+    assert!(Payload::event("e", &(&relayed, &raw)).is_ok());
+}
+
 fn args<T: DeserializeOwned>(json: &'static str) -> Result<T, ValueError> {
     Payload::from_json(json.into(), Vec::new())
         .unwrap()
