@@ -5,6 +5,8 @@ pub mod metrics;
 mod client;
 mod engine;
 mod handshake;
+// What a `Server` makes lands with it.
+#[allow(dead_code)]
 mod http;
 mod options;
 
@@ -12,7 +14,8 @@ pub use handshake::Handshake;
 pub use options::Options;
 
 pub use http::{
-    AllowedOrigins, ClientFiles, ClientFilesError, ConnectionError, Cookie, Cors, CorsOrigin,
-    ErrorCode, HttpCompression, Limits, Listener, OriginMatch, OriginPredicate, PeerAddr, SameSite,
-    Secure, Tls, TlsError,
+    AllowRequest, AllowedOrigins, ClientFiles, ClientFilesError, ConnectionError,
+    ConnectionErrorHook, Cookie, Cors, CorsOrigin, ErrorCode, HeadersHook, HttpCompression, Limits,
+    Listener, NotFound, OriginMatch, OriginPredicate, PeerAddr, SameSite, Secure, SocketIoLayer,
+    SocketIoService, Tls, TlsError,
 };
