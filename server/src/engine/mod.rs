@@ -194,7 +194,7 @@ impl Engine {
             ping_timeout: self.options.ping_timeout,
             max_payload: self.options.max_http_buffer_size as u64,
         };
-        let open = Frame::control(&Control::Open(open.encode()[1..].into()));
+        let open = Frame::control(&Control::Open(open.encode().into()));
         self.runtime();
         let conn = Arc::new(Conn::new(
             Arc::clone(self),
