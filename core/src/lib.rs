@@ -1,5 +1,6 @@
 //! Protocol half of socketio-cluster.
 
+pub mod cluster;
 pub mod engine;
 pub mod frame;
 #[doc(hidden)]

@@ -1,0 +1,263 @@
+//! Which other nodes are alive.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::message::{ClusterMessage, Operation};
+use crate::ids::NodeId;
+
+/// How nodes show that they are alive. The defaults are those of the Node.js cluster adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MembersConfig {
+    /// After so long without any message of our own a heartbeat is sent.
+    pub heartbeat_interval: Duration,
+    /// After so long without any message a node counts as gone.
+    pub heartbeat_timeout: Duration,
+}
+
+impl Default for MembersConfig {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_secs(5),
+            heartbeat_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The other nodes of the cluster, as far as they were heard of.
+///
+/// A state machine: call [`handle_message`](Self::handle_message) with each message that comes,
+/// [`handle_published`](Self::handle_published) with each one sent, and
+/// [`handle_timeout`](Self::handle_timeout) at the [`deadline`](Self::deadline); after each call
+/// drain [`poll_event`](Self::poll_event).
+#[derive(Debug)]
+pub struct Members {
+    me: NodeId,
+    config: MembersConfig,
+    nodes: HashMap<NodeId, Member>,
+    next_heartbeat: Instant,
+    events: VecDeque<MemberEvent>,
+    lost: u64,
+    duplicates: u64,
+}
+
+#[derive(Debug)]
+struct Member {
+    last_seen: Instant,
+    /// Has said goodbye; kept for a while, so that a late copy of an earlier message does not
+    /// bring it back.
+    closed: bool,
+    window: Option<Window>,
+}
+
+/// What happened, or is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemberEvent {
+    /// A node was heard for the first time.
+    Joined(NodeId),
+    /// A node said goodbye, or was not heard for too long.
+    Left(NodeId),
+    /// Messages of this node are missing: so many were lost on the way.
+    Lost(NodeId, u64),
+    /// [`Operation::Heartbeat`] is to be published.
+    SendHeartbeat,
+    /// [`Operation::InitialHeartbeat`] is to be published.
+    SendInitialHeartbeat,
+}
+
+impl Members {
+    /// Knows nobody, and asks to announce itself.
+    #[must_use]
+    pub fn new(me: NodeId, config: MembersConfig, now: Instant) -> Self {
+        Self {
+            me,
+            config,
+            nodes: HashMap::new(),
+            next_heartbeat: now + config.heartbeat_interval,
+            events: VecDeque::from([MemberEvent::SendInitialHeartbeat]),
+            lost: 0,
+            duplicates: 0,
+        }
+    }
+
+    /// Takes note of a message. False if it is to be ignored: it is an own one, or came before.
+    pub fn handle_message(&mut self, now: Instant, message: &ClusterMessage) -> bool {
+        if message.node == self.me {
+            return false;
+        }
+        if message.node.is_emitter() {
+            return true;
+        }
+        let member = match self.nodes.get_mut(&message.node) {
+            Some(member) if member.closed => {
+                self.duplicates += 1;
+                return false;
+            }
+            Some(member) => member,
+            // Gone before it was noticed.
+            None if message.operation == Operation::Close => return true,
+            None => {
+                self.events
+                    .push_back(MemberEvent::Joined(message.node.clone()));
+                self.nodes.entry(message.node.clone()).or_insert(Member {
+                    last_seen: now,
+                    closed: false,
+                    window: None,
+                })
+            }
+        };
+        member.last_seen = now;
+        if let Some(sequence) = message.sequence {
+            let window = member.window.get_or_insert_with(|| Window::new(sequence));
+            match window.handle(sequence) {
+                Arrival::Duplicate => {
+                    self.duplicates += 1;
+                    return false;
+                }
+                Arrival::Next => {}
+                Arrival::After(missing) => {
+                    self.lost += missing;
+                    let event = MemberEvent::Lost(message.node.clone(), missing);
+                    self.events.push_back(event);
+                }
+                Arrival::Late => self.lost = self.lost.saturating_sub(1),
+            }
+        }
+        match message.operation {
+            Operation::InitialHeartbeat => self.events.push_back(MemberEvent::SendHeartbeat),
+            Operation::Close => {
+                member.closed = true;
+                self.events
+                    .push_back(MemberEvent::Left(message.node.clone()));
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Takes note that something was published: the next heartbeat is due that much later.
+    pub fn handle_published(&mut self, now: Instant) {
+        self.next_heartbeat = now + self.config.heartbeat_interval;
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if now >= self.next_heartbeat {
+            self.next_heartbeat = now + self.config.heartbeat_interval;
+            self.events.push_back(MemberEvent::SendHeartbeat);
+        }
+        let timeout = self.config.heartbeat_timeout;
+        let mut gone: Vec<NodeId> = Vec::new();
+        self.nodes.retain(|node, member| {
+            let alive = now < member.last_seen + timeout;
+            if !alive && !member.closed {
+                gone.push(node.clone());
+            }
+            alive
+        });
+        gone.sort();
+        self.events.extend(gone.into_iter().map(MemberEvent::Left));
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        let timeout = self.config.heartbeat_timeout;
+        let expiries = self.nodes.values().map(|member| member.last_seen + timeout);
+        expiries.fold(self.next_heartbeat, Instant::min)
+    }
+
+    /// What happened, in order.
+    pub fn poll_event(&mut self) -> Option<MemberEvent> {
+        self.events.pop_front()
+    }
+
+    /// The other nodes that are alive, in no particular order.
+    pub fn alive(&self) -> impl Iterator<Item = &NodeId> {
+        let alive = self.nodes.iter().filter(|(_, member)| !member.closed);
+        alive.map(|(node, _)| node)
+    }
+
+    /// Whether this other node is alive.
+    #[must_use]
+    pub fn is_alive(&self, node: &NodeId) -> bool {
+        self.nodes.get(node).is_some_and(|member| !member.closed)
+    }
+
+    /// How many nodes there are, this one included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        1 + self.alive().count()
+    }
+
+    /// How many messages of others were lost on the way, as far as their numbers show.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// How many messages came twice and were ignored.
+    #[must_use]
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
+}
+
+/// The numbers of the messages that came from one node, back to 64 before the highest.
+#[derive(Debug)]
+struct Window {
+    highest: u64,
+    /// Bit `n` stands for number `highest - n`.
+    seen: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Arrival {
+    /// So many before it have not come.
+    After(u64),
+    Duplicate,
+    /// One of those that had not come.
+    Late,
+    Next,
+}
+
+impl Window {
+    /// The first message heard of a node that may have been there for long: nothing counts as
+    /// lost, and its earlier messages count as seen.
+    fn new(first: u64) -> Self {
+        Self {
+            highest: first.saturating_sub(1),
+            seen: u64::MAX,
+        }
+    }
+
+    fn handle(&mut self, number: u64) -> Arrival {
+        if number > self.highest {
+            let step = number - self.highest;
+            let shifted = u32::try_from(step)
+                .ok()
+                .and_then(|step| self.seen.checked_shl(step));
+            self.seen = shifted.unwrap_or(0) | 1;
+            self.highest = number;
+            return match step {
+                1 => Arrival::Next,
+                _ => Arrival::After(step - 1),
+            };
+        }
+        let age = self.highest - number;
+        let bit = match u32::try_from(age) {
+            Ok(age) if age < u64::BITS => 1u64 << age,
+            // Too old to know: carriers keep the order of one sender, so this is a copy.
+            _ => return Arrival::Duplicate,
+        };
+        if self.seen & bit != 0 {
+            return Arrival::Duplicate;
+        }
+        self.seen |= bit;
+        Arrival::Late
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! The messages themselves, as the program sees them; their bytes are the adapters' concern.
+
+use bytestring::ByteString;
+
+use crate::ids::{NodeId, RequestId, Room, SocketId};
+use crate::payload::Payload;
+use crate::target::Target;
+use crate::value::Value;
+
+/// What one node tells all others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClusterMessage {
+    /// Who says it.
+    pub node: NodeId,
+    /// The namespace it concerns, with its leading slash.
+    pub namespace: ByteString,
+    /// Number of this message among those of its node, from 1 without gaps, where the carrier's
+    /// format has room for it. It shows what is a duplicate and what was lost.
+    pub sequence: Option<u64>,
+    /// What is to be done.
+    pub operation: Operation,
+}
+
+/// What a [`ClusterMessage`] asks for.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// The sender has come and wants to hear from everybody. Answered by a heartbeat.
+    InitialHeartbeat,
+    /// The sender is alive.
+    Heartbeat,
+    /// Send an event to the sockets of `target`.
+    Broadcast {
+        /// Name and arguments of the event.
+        payload: Payload,
+        /// The recipients.
+        target: Target,
+        /// Present if acknowledgements are wanted: answered by [`ResponseBody::Recipients`] and a
+        /// [`ResponseBody::Ack`] for each.
+        request: Option<RequestId>,
+    },
+    /// Put the sockets of `target` into rooms.
+    Join {
+        /// The sockets.
+        target: Target,
+        /// The rooms.
+        rooms: Vec<Room>,
+    },
+    /// Take the sockets of `target` out of rooms.
+    Leave {
+        /// The sockets.
+        target: Target,
+        /// The rooms.
+        rooms: Vec<Room>,
+    },
+    /// Disconnect the sockets of `target` from the namespace.
+    Disconnect {
+        /// The sockets.
+        target: Target,
+        /// Whether to close their connections too.
+        close: bool,
+    },
+    /// Describe the sockets of `target`. Answered by [`ResponseBody::Sockets`], also when there is
+    /// none.
+    FetchSockets {
+        /// The sockets.
+        target: Target,
+        /// What the answer refers to.
+        request: RequestId,
+    },
+    /// An event for the other servers themselves.
+    ServerSideEmit {
+        /// Name and arguments of the event.
+        payload: Payload,
+        /// Present if answers are wanted.
+        request: Option<RequestId>,
+    },
+    /// The sender leaves the cluster.
+    Close,
+}
+
+impl Operation {
+    /// The request that is to be answered.
+    #[must_use]
+    pub fn request(&self) -> Option<&RequestId> {
+        match self {
+            Self::Broadcast { request, .. } | Self::ServerSideEmit { request, .. } => {
+                request.as_ref()
+            }
+            Self::FetchSockets { request, .. } => Some(request),
+            Self::InitialHeartbeat
+            | Self::Heartbeat
+            | Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::Disconnect { .. }
+            | Self::Close => None,
+        }
+    }
+}
+
+/// What one node answers to another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClusterResponse {
+    /// Who answers; the classic Redis format does not say.
+    pub node: Option<NodeId>,
+    /// The namespace of the request.
+    pub namespace: ByteString,
+    /// The request.
+    pub request: RequestId,
+    /// The answer.
+    pub body: ResponseBody,
+}
+
+/// The contents of a [`ClusterResponse`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ResponseBody {
+    /// To [`Operation::Broadcast`]: what one client acknowledged.
+    Ack {
+        /// The socket that answered, where the format has room for it.
+        socket: Option<SocketId>,
+        /// Its arguments.
+        payload: Payload,
+    },
+    /// To [`Operation::Broadcast`]: how many clients got the event. Sent before their
+    /// acknowledgements.
+    Recipients {
+        /// The number of clients.
+        count: u64,
+        /// Who they are, where the format has room for it; else empty.
+        sockets: Vec<SocketId>,
+    },
+    /// To [`Operation::ServerSideEmit`]: what a handler answered.
+    ServerSideEmit(Payload),
+    /// To [`Operation::FetchSockets`].
+    Sockets(Vec<SocketSnapshot>),
+}
+
+/// A socket of some node at one instant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SocketSnapshot {
+    /// Its id.
+    pub id: SocketId,
+    /// Its handshake, with the members that Node.js gives it.
+    pub handshake: Value,
+    /// Its rooms, the one of its own id among them.
+    pub rooms: Vec<Room>,
+    /// What the application attached to it.
+    pub data: Value,
+}
