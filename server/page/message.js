@@ -35,8 +35,7 @@ export function drawEmptyRoom(name) {
   another.target = "_blank";
   another.rel = "noopener";
   const hint = make("p");
-  const withMouse = matchMedia("(hover: hover)").matches;
-  hint.append("Open ", another, ` and write there, or ${withMouse ? "drop an image onto this page" : "send an image"}.`);
+  hint.append("Open ", another, ", write there, or drop an image onto this page.");
   empty.append(make("p", "lead", `Nothing was said in ${name} yet.`), hint);
   return empty;
 }

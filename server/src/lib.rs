@@ -2,20 +2,45 @@
 
 pub mod metrics;
 
+pub mod extract;
+pub mod handler;
+
+mod ack;
+mod broadcast;
 mod client;
 mod engine;
+mod events;
+mod extensions;
 mod handshake;
-// What a `Server` makes lands with it.
-#[allow(dead_code)]
 mod http;
+mod listeners;
+mod middleware;
+mod namespace;
 mod options;
+mod remote;
+mod server;
+mod socket;
 
+pub use ack::{AckError, AckFuture, AckResponse, AckResponses, BroadcastAcks};
+pub use broadcast::{BroadcastOperator, IntoRooms};
+pub use events::{DisconnectReason, EmitError, RoomEvent};
+pub use extensions::Extensions;
+pub use handler::Reply;
 pub use handshake::Handshake;
+pub use listeners::HandlerId;
+pub use middleware::{ConnectError, EventError};
+pub use namespace::{Namespace, NamespaceRequest, ParentNamespace, PatternError};
 pub use options::Options;
+pub use remote::{FetchError, RemoteHandshake, RemoteSocket, ServerEvent};
+pub use server::{Server, ServerBuilder};
+pub use socket::{Socket, SocketEmitter};
+pub use socketio_core::ids::{NodeId, Room, SocketId};
+pub use socketio_core::packet::ParserKind;
+pub use socketio_core::payload::{EncodeError, Payload};
+pub use socketio_core::value::{Value, ValueError};
 
 pub use http::{
-    AllowRequest, AllowedOrigins, ClientFiles, ClientFilesError, ConnectionError,
-    ConnectionErrorHook, Cookie, Cors, CorsOrigin, ErrorCode, HeadersHook, HttpCompression, Limits,
-    Listener, NotFound, OriginMatch, OriginPredicate, PeerAddr, SameSite, Secure, SocketIoLayer,
-    SocketIoService, Tls, TlsError,
+    AllowedOrigins, ClientFiles, ClientFilesError, ConnectionError, Cookie, Cors, CorsOrigin,
+    ErrorCode, HttpCompression, Limits, Listener, OriginMatch, OriginPredicate, PeerAddr, SameSite,
+    Secure, Tls, TlsError,
 };

@@ -1,0 +1,306 @@
+//! The answers of all recipients of a broadcast.
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::Stream;
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use socketio_core::ids::{AckId, NodeId, SocketId};
+use socketio_core::payload::Payload;
+use socketio_core::value::ValueError;
+use tokio::time::{Instant, Sleep};
+
+use crate::namespace::Namespace;
+
+/// How long a broadcast waits for answers when nothing else was said: Node's adapters use it for
+/// all their requests.
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the answers to one broadcast come together.
+#[derive(Debug, Default)]
+pub(crate) struct Collector(Mutex<Collected>);
+
+#[derive(Debug, Default)]
+struct Collected {
+    /// Sockets of this node that owe an answer.
+    waiting: HashSet<SocketId>,
+    answers: VecDeque<(Option<SocketId>, Payload)>,
+    /// Sockets that will not answer: they left.
+    missing: Vec<SocketId>,
+    /// Answers that are still to come from sockets of other nodes, and nodes that did not even say
+    /// how many.
+    remote: usize,
+    missing_nodes: Vec<NodeId>,
+    waker: Option<Waker>,
+}
+
+impl Collector {
+    fn change(&self, change: impl FnOnce(&mut Collected)) {
+        let waker = {
+            let mut collected = self.0.lock();
+            change(&mut collected);
+            collected.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn expect(&self, id: &SocketId) {
+        self.0.lock().waiting.insert(id.clone());
+    }
+
+    pub(crate) fn answered(&self, id: &SocketId, payload: Payload) {
+        self.change(|collected| {
+            if collected.waiting.remove(id) {
+                collected.answers.push_back((Some(id.clone()), payload));
+            }
+        });
+    }
+
+    /// The socket will not answer.
+    pub(crate) fn lost(&self, id: &SocketId) {
+        self.change(|collected| {
+            if collected.waiting.remove(id) {
+                collected.missing.push(id.clone());
+            }
+        });
+    }
+}
+
+/// One answer to a broadcast.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AckResponse<R> {
+    /// Who answered. Unknown for sockets of other nodes, as their nodes do not say.
+    pub socket: Option<SocketId>,
+    /// The answer, if it is what was asked for.
+    pub data: Result<R, ValueError>,
+}
+
+/// All answers to a broadcast, and who did not answer.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct AckResponses<R> {
+    /// The answers in the order in which they came.
+    pub responses: Vec<AckResponse<R>>,
+    /// Sockets that left or did not answer in time.
+    pub missing: Vec<SocketId>,
+    /// Other nodes that did not answer in time for their sockets.
+    pub missing_nodes: Vec<NodeId>,
+}
+
+impl<R> AckResponses<R> {
+    /// Whether everybody answered.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty() && self.missing_nodes.is_empty()
+    }
+
+    /// The answers that are what was asked for.
+    pub fn into_data(self) -> impl Iterator<Item = R> {
+        self.responses
+            .into_iter()
+            .filter_map(|response| response.data.ok())
+    }
+}
+
+/// The answers to a broadcast as they come: a [`Stream`], or all at once by
+/// [`collect`](Self::collect).
+///
+/// Ends when all have answered or left, or at the timeout (5 seconds unless
+/// [set](crate::BroadcastOperator::timeout)). [`missing`](Self::missing) then names the others.
+///
+/// ```no_run
+/// # async fn example(io: socketio_server::Server) -> Result<(), socketio_server::EmitError> {
+/// let mut acks = io.to("editors").emit_with_ack::<_, String>("save?", ())?;
+/// while let Some(response) = acks.next().await {
+///     println!("{:?} says {:?}", response.socket, response.data);
+/// }
+/// println!("no answer from {:?}", acks.missing());
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "to send without waiting for answers there is `emit`"]
+pub struct BroadcastAcks<R> {
+    collector: Arc<Collector>,
+    /// Where the sockets that owe an answer are found, each with the id of its event.
+    asked: Vec<(Namespace, AckId)>,
+    deadline: Instant,
+    sleep: Option<Pin<Box<Sleep>>>,
+    over: bool,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R> fmt::Debug for BroadcastAcks<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BroadcastAcks")
+            .field("over", &self.over)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R> BroadcastAcks<R> {
+    pub(crate) fn new(
+        collector: Arc<Collector>,
+        asked: Vec<(Namespace, AckId)>,
+        timeout: Duration,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            collector,
+            asked,
+            // A timeout beyond the clock's range is a wait for ever; a century comes close.
+            deadline: now
+                .checked_add(timeout)
+                .unwrap_or_else(|| now + Duration::from_secs(3_155_760_000)),
+            sleep: None,
+            over: false,
+            result: PhantomData,
+        }
+    }
+
+    /// Sockets of this node that left without an answer, or (when the answers have ended) did not
+    /// answer in time.
+    #[must_use]
+    pub fn missing(&self) -> Vec<SocketId> {
+        self.collector.0.lock().missing.clone()
+    }
+
+    /// Nodes that did not answer in time for their sockets.
+    #[must_use]
+    pub fn missing_nodes(&self) -> Vec<NodeId> {
+        self.collector.0.lock().missing_nodes.clone()
+    }
+
+    /// No answer is waited for any more: those who owe one are missing.
+    fn give_up(&mut self) {
+        let left: Vec<SocketId> = {
+            let mut collected = self.collector.0.lock();
+            collected.waiting.drain().collect()
+        };
+        for id in &left {
+            for (namespace, ack) in &self.asked {
+                if let Some(socket) = namespace.socket(id) {
+                    socket.forget_ack(*ack);
+                }
+            }
+        }
+        self.collector.0.lock().missing.extend(left);
+        self.over = true;
+    }
+}
+
+impl<R: DeserializeOwned> BroadcastAcks<R> {
+    /// The next answer; `None` when there will be no more.
+    ///
+    /// # Cancel safety
+    ///
+    /// No answer is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<AckResponse<R>> {
+        poll_fn(|cx| self.poll_answer(cx)).await
+    }
+
+    /// Waits for all answers.
+    pub async fn collect(mut self) -> AckResponses<R> {
+        let mut responses = Vec::new();
+        while let Some(response) = self.next().await {
+            responses.push(response);
+        }
+        AckResponses {
+            responses,
+            missing: self.missing(),
+            missing_nodes: self.missing_nodes(),
+        }
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Option<AckResponse<R>>> {
+        {
+            let mut collected = self.collector.0.lock();
+            if let Some((socket, payload)) = collected.answers.pop_front() {
+                drop(collected);
+                let data = payload.deserialize_args(false);
+                return Poll::Ready(Some(AckResponse { socket, data }));
+            }
+            if self.over || (collected.waiting.is_empty() && collected.remote == 0) {
+                return Poll::Ready(None);
+            }
+            collected.waker = Some(cx.waker().clone());
+        }
+        let deadline = self.deadline;
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        std::task::ready!(sleep.as_mut().poll(cx));
+        self.give_up();
+        // An answer may have come between the look and the end.
+        self.poll_answer(cx)
+    }
+}
+
+impl<R: DeserializeOwned> Stream for BroadcastAcks<R> {
+    type Item = AckResponse<R>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<AckResponse<R>>> {
+        self.poll_answer(cx)
+    }
+}
+
+impl<R> Drop for BroadcastAcks<R> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.give_up();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acks(collector: &Arc<Collector>, timeout: Duration) -> BroadcastAcks<u32> {
+        BroadcastAcks::new(Arc::clone(collector), Vec::new(), timeout)
+    }
+
+    fn answer(n: u32) -> Payload {
+        Payload::args(&n).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_come_as_a_stream_and_the_missing_are_named() {
+        let collector = Arc::new(Collector::default());
+        let ids: Vec<SocketId> = ["a", "b", "c"].into_iter().map(SocketId::from).collect();
+        ids.iter().for_each(|id| collector.expect(id));
+        let mut acks = acks(&collector, Duration::from_secs(5));
+        collector.answered(&ids[1], answer(7));
+        let response = acks.next().await.unwrap();
+        assert_eq!(
+            (response.socket, response.data),
+            (Some(ids[1].clone()), Ok(7))
+        );
+        // A second answer of the same socket does not count.
+        collector.answered(&ids[1], answer(8));
+        collector.lost(&ids[0]);
+        assert_eq!(acks.missing(), [ids[0].clone()]);
+        let started = Instant::now();
+        let all = acks.collect().await;
+        assert_eq!(started.elapsed().as_secs(), 5);
+        assert_eq!(all.responses, []);
+        assert_eq!(all.missing, [ids[0].clone(), ids[2].clone()]);
+        assert!(!all.is_complete());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_to_wait_for_is_an_end_at_once() {
+        let all = acks(&Arc::new(Collector::default()), Duration::MAX)
+            .collect()
+            .await;
+        assert!(all.is_complete() && all.responses.is_empty());
+    }
+}

@@ -1,0 +1,243 @@
+//! How a client joins a namespace: find it, ask the middlewares, become a member, tell the
+//! application.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytestring::ByteString;
+use futures_util::future::BoxFuture;
+use futures_util::task::noop_waker_ref;
+use socketio_core::engine::Revision;
+use socketio_core::ids::SocketId;
+
+use super::dispatch::{Incoming, Waiting};
+use super::tasks::Kind;
+use super::{Client, ProtocolError, Slot};
+use crate::handler::Running;
+use crate::middleware::ConnectError;
+use crate::namespace::{Admission, Resolved};
+use crate::socket::Socket;
+
+/// A namespace that the client may be allowed to join.
+pub(super) struct Joining {
+    pub(super) name: ByteString,
+    pub(super) future: BoxFuture<'static, Outcome>,
+    /// Events that the client sent behind its CONNECT.
+    pub(super) queue: VecDeque<Incoming>,
+}
+
+/// The socket, if the namespace exists, and whether it may join.
+pub(super) type Outcome = Result<(Admission, Socket), ConnectError>;
+
+impl Client {
+    /// Takes a CONNECT.
+    pub(super) fn connect(
+        &mut self,
+        nsp: ByteString,
+        auth: Option<&str>,
+    ) -> Result<(), ProtocolError> {
+        if let Some(index) = self.find(&nsp) {
+            let is_joined = match &self.slots[index] {
+                Slot::Joining(_) => true,
+                Slot::Joined { socket, .. } => socket.connected(),
+                Slot::Left(_) => false,
+            };
+            if is_joined {
+                // Clients of Engine.IO 3 are in the main namespace without asking.
+                let is_eio3 = self.conn.revision() == Revision::V3;
+                return if is_eio3 {
+                    Ok(())
+                } else {
+                    Err(ProtocolError::AlreadyJoined)
+                };
+            }
+            let slot = self.slots.remove(index);
+            self.leave(
+                slot,
+                crate::events::DisconnectReason::ServerNamespaceDisconnect,
+            );
+        }
+        self.join(nsp, auth);
+        Ok(())
+    }
+
+    pub(super) fn join(&mut self, nsp: ByteString, auth: Option<&str>) {
+        let most = self.options().max_namespaces_per_client;
+        if self.slots.len() >= most {
+            self.slots.retain(|slot| !matches!(slot, Slot::Left(_)));
+        }
+        if self.slots.len() >= most {
+            return self.refuse(&nsp, &ConnectError::new("too many namespaces"));
+        }
+        match self.table.resolve(&nsp, auth) {
+            Resolved::Unknown => self.refuse(&nsp, &ConnectError::new(INVALID_NAMESPACE)),
+            Resolved::Found(admission) if !admission.needs_middlewares() => {
+                match self.new_socket(&admission, auth) {
+                    Some(socket) => self.joined(&nsp, Ok((admission, socket)), VecDeque::new()),
+                    None => self.refuse(&nsp, &ConnectError::new(INVALID_NAMESPACE)),
+                }
+            }
+            Resolved::Found(admission) => {
+                let socket = self.new_socket(&admission, auth);
+                self.wait(nsp, Box::pin(ask_middlewares(admission, socket)));
+            }
+            Resolved::Asking(answer) => {
+                let conn = Arc::clone(&self.conn);
+                let auth: Option<Box<str>> = auth.map(Into::into);
+                self.wait(
+                    nsp,
+                    Box::pin(async move {
+                        let Some(admission) = answer.await else {
+                            return Err(ConnectError::new(INVALID_NAMESPACE));
+                        };
+                        let socket = admission.new_socket(&conn, auth.as_deref());
+                        ask_middlewares(admission, socket).await
+                    }),
+                );
+            }
+        }
+    }
+
+    fn new_socket(&self, admission: &Admission, auth: Option<&str>) -> Option<Socket> {
+        admission.new_socket(&self.conn, auth)
+    }
+
+    /// Polls the future once, and keeps it if it is not done.
+    fn wait(&mut self, name: ByteString, mut future: BoxFuture<'static, Outcome>) {
+        let mut cx = Context::from_waker(noop_waker_ref());
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(outcome) => self.joined(&name, outcome, VecDeque::new()),
+            Poll::Pending => self.slots.push(Slot::Joining(Box::new(Joining {
+                name,
+                future,
+                queue: VecDeque::new(),
+            }))),
+        }
+    }
+
+    pub(super) fn poll_joining(&mut self, cx: &mut Context<'_>) {
+        let mut index = 0;
+        while index < self.slots.len() {
+            if let Slot::Joining(joining) = &mut self.slots[index]
+                && let Poll::Ready(outcome) = joining.future.as_mut().poll(cx)
+                && let Slot::Joining(joining) = self.slots.remove(index)
+            {
+                self.joined(&joining.name, outcome, joining.queue);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// The middlewares have decided.
+    fn joined(&mut self, nsp: &str, outcome: Outcome, queue: VecDeque<Incoming>) {
+        let (admission, socket) = match outcome {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                self.forget(&queue);
+                return self.refuse(nsp, &error);
+            }
+        };
+        if !self.conn.is_open() {
+            self.forget(&queue);
+            return socket.refuse();
+        }
+        let parser = self.shared().parser();
+        let connected = match self.conn.revision() {
+            Revision::V3 => parser.encode_connect_eio3(nsp),
+            Revision::V4 => parser.encode_connect(nsp, socket.id().as_str(), None),
+        };
+        let namespace = socket.namespace().clone();
+        if !namespace.insert(admission, &socket, &connected) {
+            self.forget(&queue);
+            return socket.refuse();
+        }
+        let handlers = namespace.call_connect(&socket);
+        socket.set_opening(!handlers.is_empty());
+        let mut opening = 0;
+        for handler in handlers {
+            let running = Running::new(handler, self.shared().metrics());
+            if !self.start(running, Kind::Opening(socket.clone())) {
+                opening += 1;
+            }
+        }
+        socket.set_opening(opening > 0);
+        let waiting =
+            (opening > 0 || !queue.is_empty()).then(|| Box::new(Waiting::new(queue, opening)));
+        self.slots.push(Slot::Joined { socket, waiting });
+        self.advance(
+            self.slots.len() - 1,
+            &mut Context::from_waker(noop_waker_ref()),
+        );
+    }
+
+    /// Sends `connect_error`. The connection stays open for other namespaces.
+    fn refuse(&self, nsp: &str, error: &ConnectError) {
+        self.shared().metrics().connect_refused();
+        let parser = self.shared().parser();
+        // Node has an object for an unknown namespace even where Engine.IO 3 gets plain text.
+        let data = match self.conn.revision() {
+            Revision::V3 if error.message() == INVALID_NAMESPACE => {
+                Some(r#"{"message":"Invalid namespace"}"#)
+            }
+            _ => error.data_json(),
+        };
+        let revision = self.conn.revision();
+        let frame = parser.encode_connect_error(nsp, error.message(), data, revision);
+        self.conn.send(&frame, false);
+    }
+}
+
+const INVALID_NAMESPACE: &str = "Invalid namespace";
+
+async fn ask_middlewares(admission: Admission, socket: Option<Socket>) -> Outcome {
+    let Some(socket) = socket else {
+        return Err(ConnectError::new(INVALID_NAMESPACE));
+    };
+    let refused = Refuse(Some(socket.clone()));
+    socket.namespace().run_middlewares(&socket).await?;
+    refused.admitted();
+    Ok((admission, socket))
+}
+
+/// Lets go of what middlewares gave a socket that does not join: because one of them refused it, or
+/// because its connection ended before they had decided.
+struct Refuse(Option<Socket>);
+
+impl Refuse {
+    fn admitted(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Refuse {
+    fn drop(&mut self) {
+        if let Some(socket) = self.0.take() {
+            socket.refuse();
+        }
+    }
+}
+
+impl Admission {
+    fn needs_middlewares(&self) -> bool {
+        self.namespace()
+            .is_some_and(|namespace| namespace.has_middlewares())
+    }
+
+    fn new_socket(&self, conn: &Arc<crate::engine::Conn>, auth: Option<&str>) -> Option<Socket> {
+        let namespace = self.namespace()?;
+        let id = match conn.revision() {
+            Revision::V4 => SocketId::generate(),
+            // Such clients make it themselves out of the session id.
+            Revision::V3 if namespace.name() == "/" => SocketId::from(conn.id().as_str()),
+            Revision::V3 => SocketId::from(format!("{}#{}", namespace.name(), conn.id())),
+        };
+        Some(Socket::new(
+            id,
+            Arc::clone(conn),
+            namespace.clone(),
+            auth.map(Into::into),
+        ))
+    }
+}

@@ -1,0 +1,236 @@
+//! Sockets and servers elsewhere: what [`fetch_sockets`](crate::Namespace::fetch_sockets) finds, and
+//! events between servers.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use socketio_core::ids::{NodeId, Room, SocketId};
+use socketio_core::payload::Payload;
+use socketio_core::value::{self, Value, ValueError};
+use tokio::sync::oneshot;
+
+use crate::ack::{AckError, BroadcastAcks};
+use crate::broadcast::{BroadcastOperator, IntoRooms};
+use crate::events::EmitError;
+use crate::namespace::Namespace;
+use crate::socket::Socket;
+
+/// A socket of any node, as it was when it was fetched.
+///
+/// Its methods reach the socket wherever it is, and do nothing if it has left.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RemoteSocket {
+    /// The public id.
+    pub id: SocketId,
+    /// The request that opened its session.
+    pub handshake: RemoteHandshake,
+    /// The rooms that it is in, the one of its own id included.
+    pub rooms: Vec<Room>,
+    /// What [`Socket::set_data`] attached.
+    pub data: Value,
+    pub(crate) namespace: Namespace,
+}
+
+/// What other nodes are told of the request that opened a session.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RemoteHandshake {
+    /// Headers, in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Address of the client, where the node knows it.
+    pub address: String,
+    /// Whether it came over TLS.
+    pub secure: bool,
+    /// Whether it named a foreign `Origin`.
+    pub xdomain: bool,
+    /// When the session was opened.
+    pub issued: SystemTime,
+    /// Raw request target.
+    pub url: String,
+    /// Query parameters.
+    pub query: Vec<(String, String)>,
+    /// What the client sent as `auth`.
+    pub auth: Value,
+}
+
+impl fmt::Debug for RemoteSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteSocket")
+            .field("id", &self.id)
+            .field("rooms", &self.rooms)
+            .field("data", &self.data)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RemoteSocket {
+    pub(crate) fn of(socket: &Socket) -> Self {
+        let handshake = socket.handshake();
+        let headers = handshake.headers.iter().map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
+        });
+        let handshake = RemoteHandshake {
+            headers: headers.collect(),
+            address: handshake
+                .address
+                .map(|address| address.ip().to_string())
+                .unwrap_or_default(),
+            secure: handshake.secure,
+            xdomain: handshake.xdomain,
+            issued: handshake.issued,
+            url: handshake.url.clone(),
+            query: handshake.query.clone(),
+            auth: socket.auth().unwrap_or_default(),
+        };
+        Self {
+            id: socket.id().clone(),
+            handshake,
+            rooms: socket.rooms(),
+            data: socket.data_value(),
+            namespace: socket.namespace().clone(),
+        }
+    }
+
+    /// The attached data as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// When it is no `T`.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, ValueError> {
+        value::from_value(self.data.clone())
+    }
+
+    /// Just this socket.
+    pub fn operator(&self) -> BroadcastOperator {
+        self.namespace.to(&self.id)
+    }
+
+    /// Sends it an event.
+    ///
+    /// # Errors
+    ///
+    /// As [`BroadcastOperator::emit`].
+    pub fn emit<T: Serialize>(&self, event: impl AsRef<str>, data: T) -> Result<(), EmitError> {
+        self.operator().emit(event, data)
+    }
+
+    /// Sends it an event and waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`AckError::Timeout`] when there is none in time, also because the socket has left.
+    pub async fn emit_with_ack<T: Serialize, R: DeserializeOwned>(
+        &self,
+        event: impl AsRef<str>,
+        data: T,
+        timeout: Duration,
+    ) -> Result<R, AckError> {
+        let operator = self.operator().timeout(timeout).expect_one();
+        let mut acks: BroadcastAcks<R> = operator.emit_with_ack(event, data)?;
+        match acks.next().await {
+            Some(response) => response.data.map_err(AckError::Decode),
+            None => Err(AckError::Timeout),
+        }
+    }
+
+    /// Makes it join rooms.
+    ///
+    /// # Errors
+    ///
+    /// As [`BroadcastOperator::join`].
+    pub fn join(&self, rooms: impl IntoRooms) -> Result<(), EmitError> {
+        self.operator().join(rooms)
+    }
+
+    /// Makes it leave rooms.
+    ///
+    /// # Errors
+    ///
+    /// As [`BroadcastOperator::leave`].
+    pub fn leave(&self, rooms: impl IntoRooms) -> Result<(), EmitError> {
+        self.operator().leave(rooms)
+    }
+
+    /// Disconnects it; with `close` its connection is closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`BroadcastOperator::disconnect`].
+    pub fn disconnect(&self, close: bool) -> Result<(), EmitError> {
+        self.operator().disconnect(close)
+    }
+}
+
+/// Nodes did not answer in time.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("no answer from {} nodes", missing.len())]
+#[non_exhaustive]
+pub struct FetchError {
+    /// The sockets of the nodes that did answer, this one included.
+    pub sockets: Vec<RemoteSocket>,
+    /// The nodes that did not.
+    pub missing: Vec<NodeId>,
+}
+
+/// An event from another server of the cluster. Shown to handlers that were added by
+/// [`Namespace::on_server_event`].
+#[derive(Debug, Clone)]
+pub struct ServerEvent {
+    payload: Payload,
+    reply: Arc<Mutex<Option<oneshot::Sender<Payload>>>>,
+}
+
+impl ServerEvent {
+    pub(crate) fn new(payload: Payload, reply: Option<oneshot::Sender<Payload>>) -> Self {
+        let reply = Arc::new(Mutex::new(reply));
+        Self { payload, reply }
+    }
+
+    /// The arguments: a tuple for all of them, another type for the first.
+    ///
+    /// # Errors
+    ///
+    /// When they have another shape.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, ValueError> {
+        self.payload.deserialize_args(true)
+    }
+
+    /// The arguments as they came, the event's name in front.
+    #[must_use]
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// Answers the server that asked. Only the first answer counts; if none is wanted, nothing
+    /// happens.
+    ///
+    /// # Errors
+    ///
+    /// When the data cannot be serialized.
+    pub fn reply<T: Serialize>(&self, data: T) -> Result<(), EmitError> {
+        let payload = Payload::args(&data)?;
+        if let Some(reply) = self.reply.lock().take() {
+            // Who asked may have given up.
+            let _: Result<(), Payload> = reply.send(payload);
+        }
+        Ok(())
+    }
+}
+
+pub(crate) type ServerListener = Box<dyn Fn(ServerEvent) -> BoxFuture<'static, ()> + Send + Sync>;
+
+pub(crate) fn server_listener<F, Fut>(handler: F) -> ServerListener
+where
+    F: Fn(ServerEvent) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    Box::new(move |event| Box::pin(handler(event)))
+}

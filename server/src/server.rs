@@ -1,0 +1,301 @@
+//! [`Server`]: the handle of everything, and its builder.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use regex::Regex;
+use socketio_core::engine::TransportKind;
+use socketio_core::ids::NodeId;
+use socketio_core::packet::ParserKind;
+
+use crate::client::Client;
+use crate::engine::Engine;
+use crate::extensions::TypeMap;
+use crate::metrics::Metrics;
+use crate::namespace::{
+    Namespace, NamespaceRequest, Namespaces, ParentNamespace, PatternError, Rule,
+};
+use crate::options::Options;
+
+/// A Socket.IO server. A handle: clones mean the same server.
+///
+/// It is its main namespace too (by `Deref`), as in Node: `io.on_connect`, `io.to("room")` and so on
+/// act on `/`.
+///
+/// # Example
+///
+/// ```
+/// use socketio_server::{Server, Socket};
+/// use socketio_server::extract::{Ack, Data};
+///
+/// let io = Server::builder().allow_eio3(true).build();
+/// io.on_connect(async |socket: Socket| {
+///     socket.on("echo", |Data(text): Data<String>, ack: Ack| async move {
+///         let _ = ack.send(text);
+///     });
+/// });
+/// io.emit("news", "the server is up")?;
+/// # Ok::<(), socketio_server::EmitError>(())
+/// ```
+#[derive(Clone)]
+pub struct Server {
+    namespaces: Arc<Namespaces>,
+    engine: Arc<Engine>,
+    main: Namespace,
+}
+
+/// What all layers of a server know.
+pub(crate) struct Shared {
+    options: Arc<Options>,
+    metrics: Arc<Metrics>,
+    state: TypeMap,
+    node_id: NodeId,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("node_id", self.node_id())
+            .field("namespaces", &self.namespaces)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("node_id", &self.node_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn options(&self) -> &Arc<Options> {
+        &self.options
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    pub(crate) fn parser(&self) -> ParserKind {
+        self.options.parser
+    }
+
+    pub(crate) fn state<T: Clone + 'static>(&self) -> Option<T> {
+        self.state.get::<T>().cloned()
+    }
+}
+
+impl Deref for Server {
+    type Target = Namespace;
+    fn deref(&self) -> &Namespace {
+        &self.main
+    }
+}
+
+impl Server {
+    /// Begins with the default [`Options`].
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// A server with these options.
+    #[must_use]
+    pub fn with_options(options: Options) -> Self {
+        Self::builder().options(options).build()
+    }
+
+    /// The namespace of this name, made if it does not exist. A leading `/` is added.
+    #[must_use]
+    pub fn of(&self, name: impl AsRef<str>) -> Namespace {
+        self.namespaces.of(name.as_ref())
+    }
+
+    /// The namespace of this name, if it exists.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<Namespace> {
+        self.namespaces.get(name)
+    }
+
+    /// All namespaces, children of dynamic ones included.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<Namespace> {
+        self.namespaces.all()
+    }
+
+    /// A dynamic namespace: clients may join any whose name the regular expression finds a match in.
+    /// Anchor it by `^` and `$` to mean the whole name.
+    ///
+    /// # Errors
+    ///
+    /// When `pattern` is no regular expression.
+    pub fn of_pattern(&self, pattern: &str) -> Result<ParentNamespace, PatternError> {
+        let pattern = Regex::new(pattern).map_err(|error| PatternError(error.to_string()))?;
+        Ok(self.namespaces.add_parent(Rule::Pattern(pattern)))
+    }
+
+    /// A dynamic namespace: clients may join any that `predicate` agrees to.
+    ///
+    /// ```
+    /// # use socketio_server::{NamespaceRequest, Server, Socket};
+    /// # let io = Server::builder().build();
+    /// let games = io.of_predicate(async |request: NamespaceRequest| {
+    ///     request.name().starts_with("/game-")
+    /// });
+    /// games.on_connect(async |socket: Socket| {});
+    /// ```
+    pub fn of_predicate<F, Fut>(&self, predicate: F) -> ParentNamespace
+    where
+        F: Fn(NamespaceRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = bool> + Send + 'static,
+    {
+        let predicate =
+            Box::new(move |request| -> BoxFuture<'static, bool> { Box::pin(predicate(request)) });
+        self.namespaces.add_parent(Rule::Predicate(predicate))
+    }
+
+    /// Calls `listener` for each namespace that comes into being from now on. It runs where that
+    /// happens, so it must be quick.
+    pub fn on_new_namespace(&self, listener: impl Fn(&Namespace) + Send + Sync + 'static) {
+        self.namespaces.on_new(Arc::new(listener));
+    }
+
+    /// The options that it was built with.
+    #[must_use]
+    pub fn options(&self) -> &Arc<Options> {
+        self.shared().options()
+    }
+
+    /// Number of connections (Engine.IO sessions) of this node.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.engine.len()
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.shared().metrics()
+    }
+
+    /// The id of this node in its cluster.
+    #[must_use]
+    pub fn node_id(&self) -> &NodeId {
+        &self.shared().node_id
+    }
+
+    /// Ends the server: refuses new connections, closes the others spread over `window`, and waits
+    /// until the last one is closed and its handlers have ended.
+    ///
+    /// Clients see the end of the transport, not a disconnect from a namespace: so they reconnect by
+    /// themselves, to another node or when this one is back. `disconnect` handlers run with
+    /// [`ServerShuttingDown`](crate::DisconnectReason::ServerShuttingDown).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the waiting. Connections that were not told yet stay open; calling
+    /// again goes on with them.
+    pub async fn drain(&self, window: Duration) {
+        self.engine.close_all(window).await;
+        self.engine.closed().await;
+    }
+
+    /// [Drains](Self::drain) at once.
+    pub async fn close(&self) {
+        self.drain(Duration::ZERO).await;
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+}
+
+/// Options and state of a [`Server`] to be.
+#[derive(Debug, Default)]
+#[must_use = "`build` makes the server"]
+pub struct ServerBuilder {
+    options: Options,
+    state: TypeMap,
+    node_id: Option<NodeId>,
+}
+
+macro_rules! setters {
+    ($($name:ident: $type:ty,)*) => {$(
+        #[doc = concat!("Sets [`Options::", stringify!($name), "`].")]
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.options.$name = $name;
+            self
+        }
+    )*};
+}
+
+impl ServerBuilder {
+    setters! {
+        add_trailing_slash: bool,
+        allow_eio3: bool,
+        allow_upgrades: bool,
+        cleanup_empty_child_namespaces: bool,
+        connect_timeout: Duration,
+        max_attachments: usize,
+        max_http_buffer_size: usize,
+        max_namespaces_per_client: usize,
+        max_outbox_bytes: usize,
+        max_pending_acks: usize,
+        max_pending_handlers: usize,
+        parser: ParserKind,
+        ping_interval: Duration,
+        ping_timeout: Duration,
+        transports: Vec<TransportKind>,
+        upgrade_timeout: Duration,
+    }
+
+    /// Sets [`Options::path`].
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.options.path = path.into();
+        self
+    }
+
+    /// Replaces all options.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Adds a value that handlers can ask for as [`State<T>`](crate::extract::State). One of each
+    /// type; make it an `Arc` if it is large.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.state.insert(state);
+        self
+    }
+
+    /// Sets the id of this node in its cluster. Default: a new one.
+    pub fn node_id(mut self, id: NodeId) -> Self {
+        self.node_id = Some(id);
+        self
+    }
+
+    /// The server. It does nothing before it is given requests.
+    #[must_use]
+    pub fn build(self) -> Server {
+        let options = Arc::new(self.options);
+        let metrics = Arc::new(Metrics::new());
+        let shared = Arc::new(Shared {
+            options: Arc::clone(&options),
+            metrics: Arc::clone(&metrics),
+            state: self.state,
+            node_id: self.node_id.unwrap_or_else(NodeId::generate),
+        });
+        let (namespaces, main) = Namespaces::new(shared);
+        let table = Arc::clone(&namespaces);
+        let engine = Engine::new(options, metrics, move |conn| Client::new(&table, conn));
+        Server {
+            namespaces,
+            engine,
+            main,
+        }
+    }
+}

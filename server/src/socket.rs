@@ -1,0 +1,551 @@
+//! [`Socket`]: one client in one namespace, as handlers see it.
+
+mod emitter;
+mod handlers;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use socketio_core::engine::TransportKind;
+use socketio_core::frame::{Frame, FrameOptions};
+use socketio_core::ids::{AckId, Room, SocketId};
+use socketio_core::payload::Payload;
+use socketio_core::rooms::SocketKey;
+use socketio_core::target::Flags;
+use socketio_core::value::{self, Value, ValueError};
+use tokio::sync::oneshot;
+
+pub use self::emitter::SocketEmitter;
+pub(crate) use self::handlers::Futures;
+use crate::ack::{AckError, AckFuture, AckTable, PendingAck, Slot};
+use crate::broadcast::{BroadcastOperator, IntoRooms};
+use crate::client::ClientCommand;
+use crate::engine::Conn;
+use crate::events::{DisconnectReason, EmitError, check_event_name};
+use crate::extensions::{Extensions, TypeMap};
+use crate::extract::AuthError;
+use crate::handshake::Handshake;
+use crate::listeners::Listeners;
+use crate::namespace::Namespace;
+use crate::server::Shared;
+
+/// One client in one namespace. A handle: clones mean the same socket.
+///
+/// It outlives the client: after a disconnect it can still be asked who it was, and sending fails.
+///
+/// # Example
+///
+/// ```
+/// use socketio_server::{Server, Socket};
+/// use socketio_server::extract::Data;
+///
+/// let io = Server::builder().build();
+/// io.on_connect(async |socket: Socket| {
+///     socket.join("lobby");
+///     socket.on("say", |socket: Socket, Data(text): Data<String>| async move {
+///         // To everybody in the lobby but the sender.
+///         let _ = socket.to("lobby").emit("said", (socket.id(), text));
+///     });
+/// });
+/// ```
+///
+/// # Ordering
+///
+/// What is sent to one socket arrives in the order of the calls, broadcasts included.
+#[derive(Clone)]
+pub struct Socket(Arc<Inner>);
+
+struct Inner {
+    id: SocketId,
+    conn: Arc<Conn>,
+    namespace: Namespace,
+    /// JSON of the CONNECT packet.
+    auth: Option<Box<str>>,
+    /// Where the namespace keeps it, once it is connected.
+    key: OnceLock<SocketKey>,
+    state: AtomicU8,
+    /// The connection handler runs: a new handler may have events waiting for it.
+    opening: AtomicBool,
+    has_outgoing: AtomicBool,
+    reason: OnceLock<DisconnectReason>,
+    listeners: Mutex<Option<Box<Listeners>>>,
+    acks: Mutex<AckTable>,
+    extensions: Mutex<Option<Box<TypeMap>>>,
+    extra: Mutex<Option<Box<Extra>>>,
+}
+
+/// What few sockets have.
+#[derive(Default)]
+struct Extra {
+    data: Value,
+    /// Rooms while the socket is not among the members: joined before it is connected, or left
+    /// because it disconnected and its `disconnecting` handlers still run.
+    rooms: Vec<Room>,
+    /// Disconnect handlers that the connection handler added after the disconnect.
+    late: Vec<BoxFuture<'static, ()>>,
+}
+
+const CONNECTING: u8 = 0;
+const CONNECTED: u8 = 1;
+const DISCONNECTED: u8 = 2;
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("id", self.id())
+            .field("namespace", &self.0.namespace.name())
+            .field("connected", &self.connected())
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Socket {
+    /// Whether both are the same socket.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Socket {}
+
+impl Socket {
+    pub(crate) fn new(
+        id: SocketId,
+        conn: Arc<Conn>,
+        namespace: Namespace,
+        auth: Option<Box<str>>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            id,
+            conn,
+            namespace,
+            auth,
+            key: OnceLock::new(),
+            state: AtomicU8::new(CONNECTING),
+            opening: AtomicBool::new(false),
+            has_outgoing: AtomicBool::new(false),
+            reason: OnceLock::new(),
+            listeners: Mutex::new(None),
+            acks: Mutex::default(),
+            extensions: Mutex::new(None),
+            extra: Mutex::new(None),
+        }))
+    }
+
+    // What it is
+
+    /// The public id: 20 characters, and never the (secret) session id of the connection, except
+    /// for clients of Socket.IO v2, which know no other.
+    #[must_use]
+    pub fn id(&self) -> &SocketId {
+        &self.0.id
+    }
+
+    /// The namespace that it is in.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.0.namespace
+    }
+
+    /// Whether it is connected: past the middlewares, and neither side has disconnected.
+    #[must_use]
+    pub fn connected(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) == CONNECTED
+    }
+
+    /// Whether an earlier connection was restored. Connection state recovery does not exist yet, so
+    /// this is `false`.
+    #[must_use]
+    pub fn recovered(&self) -> bool {
+        false
+    }
+
+    /// The request that opened the session.
+    #[must_use]
+    pub fn handshake(&self) -> &Handshake {
+        self.0.conn.handshake()
+    }
+
+    /// The transport that the client uses at this moment.
+    #[must_use]
+    pub fn transport(&self) -> TransportKind {
+        self.0.conn.transport()
+    }
+
+    /// What the client sent as `auth`; `{}` when it sent nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it is no `T`.
+    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, AuthError> {
+        let json = self.0.auth.as_deref().unwrap_or("{}");
+        serde_json::from_str(json).map_err(|error| AuthError(error.to_string()))
+    }
+
+    /// Values that the application attached, for this node only.
+    #[must_use]
+    pub fn extensions(&self) -> Extensions<'_> {
+        Extensions(&self.0.extensions)
+    }
+
+    /// Attaches data that [`fetch_sockets`](BroadcastOperator::fetch_sockets) shows, on other nodes
+    /// too.
+    ///
+    /// # Errors
+    ///
+    /// When the data cannot be serialized.
+    pub fn set_data<T: Serialize>(&self, data: T) -> Result<(), EmitError> {
+        let data = value::to_value(&data)?;
+        self.0.extra.lock().get_or_insert_default().data = data;
+        Ok(())
+    }
+
+    /// What [`set_data`](Self::set_data) attached; `null` when it was not called.
+    ///
+    /// # Errors
+    ///
+    /// When it is no `T`.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, ValueError> {
+        value::from_value(self.data_value())
+    }
+
+    pub(crate) fn data_value(&self) -> Value {
+        let extra = self.0.extra.lock();
+        extra
+            .as_ref()
+            .map_or(Value::Null, |extra| extra.data.clone())
+    }
+
+    // Rooms
+
+    /// Joins rooms: one, or a list. Does nothing after a disconnect.
+    pub fn join(&self, rooms: impl IntoRooms) {
+        let rooms = rooms.into_rooms();
+        if self.connected() {
+            self.0.namespace.join(self, rooms);
+        } else if self.0.state.load(Ordering::Acquire) == CONNECTING {
+            let mut extra = self.0.extra.lock();
+            extra.get_or_insert_default().rooms.extend(rooms);
+        }
+    }
+
+    /// Leaves rooms: one, or a list.
+    pub fn leave(&self, rooms: impl IntoRooms) {
+        let rooms = rooms.into_rooms();
+        if self.connected() {
+            self.0.namespace.leave(self, &rooms);
+        } else if let Some(extra) = self.0.extra.lock().as_mut() {
+            extra.rooms.retain(|room| !rooms.contains(room));
+        }
+    }
+
+    /// The rooms that it is in; the one named by its own id is always among them. Empty after the
+    /// disconnect, but `disconnecting` handlers still see them.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<Room> {
+        if self.connected() {
+            return self.0.namespace.rooms_of(self);
+        }
+        let extra = self.0.extra.lock();
+        extra
+            .as_ref()
+            .map_or_else(Vec::new, |extra| extra.rooms.clone())
+    }
+
+    // Sending
+
+    /// Sends an event to the client. A tuple becomes several arguments, `()` none; bytes
+    /// (`bytes::Bytes`, or a field that serializes as bytes) become attachments.
+    ///
+    /// Never waits. A client that reads too slowly for what is sent is disconnected when
+    /// [`max_outbox_bytes`](crate::Options::max_outbox_bytes) wait for it.
+    ///
+    /// # Errors
+    ///
+    /// When the name is reserved, the data cannot be serialized, or the socket is disconnected.
+    pub fn emit<T: Serialize>(&self, event: impl AsRef<str>, data: T) -> Result<(), EmitError> {
+        self.emit_flagged(event.as_ref(), &data, Flags::default())
+    }
+
+    /// Sends an event with arguments as they are, the name in front.
+    ///
+    /// # Errors
+    ///
+    /// When the name is reserved or missing, or the socket is disconnected.
+    pub fn emit_payload(&self, payload: &Payload) -> Result<(), EmitError> {
+        check_event_name(&payload.event_name().unwrap_or_default())?;
+        self.send_event(None, payload, Flags::default())
+    }
+
+    /// Sends an event of the name `message`.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub fn send<T: Serialize>(&self, data: T) -> Result<(), EmitError> {
+        self.emit("message", data)
+    }
+
+    /// Sends an event and waits for the client's answer: a tuple for all its arguments, another
+    /// type for the first. The event is sent at once, not at the first poll.
+    ///
+    /// Waits until the socket disconnects, or for as long as [`timeout`](Self::timeout) says.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn example(socket: socketio_server::Socket) {
+    /// let answer = socket.timeout(Duration::from_secs(2)).emit_with_ack::<_, String>("name?", ());
+    /// match answer.await {
+    ///     Ok(name) => println!("hello {name}"),
+    ///     Err(error) => println!("no name: {error}"),
+    /// }
+    /// # }
+    /// ```
+    pub fn emit_with_ack<T: Serialize, R: DeserializeOwned>(
+        &self,
+        event: impl AsRef<str>,
+        data: T,
+    ) -> AckFuture<R> {
+        self.ask_flagged(event.as_ref(), &data, Flags::default())
+    }
+
+    fn emit_flagged<T: Serialize>(
+        &self,
+        event: &str,
+        data: &T,
+        flags: Flags,
+    ) -> Result<(), EmitError> {
+        check_event_name(event)?;
+        self.send_event(None, &Payload::event(event, data)?, flags)
+    }
+
+    fn ask_flagged<T: Serialize, R>(&self, event: &str, data: &T, flags: Flags) -> AckFuture<R> {
+        let payload = match check_event_name(event)
+            .and_then(|()| Payload::event(event, data).map_err(EmitError::from))
+        {
+            Ok(payload) => payload,
+            Err(error) => return AckFuture::failed(error),
+        };
+        let id = self.0.namespace.next_ack_id();
+        let (sender, answer) = oneshot::channel();
+        match self.expect_ack(id, PendingAck::One(sender)) {
+            Slot::Taken => {}
+            Slot::Closed => return AckFuture::failed(EmitError::Disconnected),
+            Slot::Full => return AckFuture::failed(AckError::TooMany),
+        }
+        // Dropping this forgets the id again.
+        let future = AckFuture::waiting(self, id, answer, flags.timeout);
+        match self.send_event(Some(id), &payload, flags) {
+            Ok(()) => future,
+            Err(error) => AckFuture::failed(error),
+        }
+    }
+
+    fn send_event(
+        &self,
+        ack: Option<AckId>,
+        payload: &Payload,
+        flags: Flags,
+    ) -> Result<(), EmitError> {
+        if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
+            return Err(EmitError::Disconnected);
+        }
+        let options = FrameOptions {
+            compress: flags.compress,
+        };
+        let namespace = &self.0.namespace;
+        let frame = self
+            .shared()
+            .parser()
+            .encode_event(namespace.name(), ack, payload, options);
+        self.0.conn.send(&frame, flags.volatile);
+        self.shared().metrics().events_out(1);
+        self.tell_outgoing(payload);
+        Ok(())
+    }
+
+    pub(crate) fn send_ack(&self, id: AckId, payload: &Payload) -> Result<(), EmitError> {
+        if !self.connected() {
+            return Err(EmitError::Disconnected);
+        }
+        let frame = self
+            .shared()
+            .parser()
+            .encode_ack(self.0.namespace.name(), id, payload);
+        self.0.conn.send(&frame, false);
+        self.shared().metrics().events_out(1);
+        Ok(())
+    }
+
+    // Flags and operators
+
+    /// What is sent next may be dropped when the client is not ready for it.
+    pub fn volatile(&self) -> SocketEmitter<'_> {
+        self.emitter().volatile()
+    }
+
+    /// Whether a polling response with what is sent next may be compressed. Default `true`.
+    pub fn compress(&self, compress: bool) -> SocketEmitter<'_> {
+        self.emitter().compress(compress)
+    }
+
+    /// How long to wait for the answer to what is sent next.
+    pub fn timeout(&self, timeout: Duration) -> SocketEmitter<'_> {
+        self.emitter().timeout(timeout)
+    }
+
+    /// Everybody in the rooms, without this socket.
+    pub fn to(&self, rooms: impl IntoRooms) -> BroadcastOperator {
+        self.broadcast().to(rooms)
+    }
+
+    /// Everybody in the rooms, this socket included if it is in one of them.
+    pub fn within(&self, rooms: impl IntoRooms) -> BroadcastOperator {
+        self.0.namespace.to(rooms)
+    }
+
+    /// Everybody in the namespace, without this socket and the members of the rooms.
+    pub fn except(&self, rooms: impl IntoRooms) -> BroadcastOperator {
+        self.broadcast().except(rooms)
+    }
+
+    /// Everybody in the namespace, without this socket.
+    pub fn broadcast(&self) -> BroadcastOperator {
+        self.emitter().broadcast()
+    }
+
+    /// Everybody in the namespace on this node, without this socket.
+    pub fn local(&self) -> BroadcastOperator {
+        self.broadcast().local()
+    }
+
+    fn emitter(&self) -> SocketEmitter<'_> {
+        SocketEmitter::new(self)
+    }
+
+    // The end
+
+    /// Leaves the namespace: the client is told, and `disconnect` handlers run with
+    /// [`ServerNamespaceDisconnect`](DisconnectReason::ServerNamespaceDisconnect).
+    ///
+    /// Takes effect at once: when this returns, the socket is in no room any more, even if its
+    /// client does not read. With `close` the connection with all its namespaces is closed.
+    pub fn disconnect(&self, close: bool) {
+        if self.send_disconnect() {
+            self.0
+                .conn
+                .client_command(ClientCommand::Left(self.clone()));
+        }
+        if close {
+            self.0.conn.client_command(ClientCommand::Close);
+        }
+    }
+
+    /// Leaves the namespace and tells the client. `false` if it had left already.
+    pub(crate) fn send_disconnect(&self) -> bool {
+        let left = self.leave_namespace(DisconnectReason::ServerNamespaceDisconnect);
+        if left {
+            let frame = self
+                .shared()
+                .parser()
+                .encode_disconnect(self.0.namespace.name());
+            self.0.conn.send(&frame, false);
+        }
+        left
+    }
+
+    /// Takes the socket out of its namespace. `false` if it had left already. Its disconnect
+    /// handlers are the business of the session task.
+    pub(crate) fn leave_namespace(&self, reason: DisconnectReason) -> bool {
+        // Whoever sees the new state must find the reason.
+        let state = &self.0.state;
+        if state.load(Ordering::Acquire) != CONNECTED || self.0.reason.set(reason).is_err() {
+            return false;
+        }
+        state.store(DISCONNECTED, Ordering::Release);
+        let rooms = self.0.namespace.remove(self);
+        self.0.extra.lock().get_or_insert_default().rooms = rooms;
+        let acks = self.0.acks.lock().close();
+        for ack in acks.into_values() {
+            // The sender of a single answer ends its waiting by being dropped.
+            if let PendingAck::Many(collector) = ack {
+                collector.lost(self.id());
+            }
+        }
+        self.0.namespace.socket_left(reason);
+        true
+    }
+
+    // For the layers around
+
+    pub(crate) fn conn(&self) -> &Arc<Conn> {
+        &self.0.conn
+    }
+
+    pub(crate) fn server(&self) -> &Shared {
+        self.shared()
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.0.namespace.shared()
+    }
+
+    pub(crate) fn auth_json(&self) -> Option<&str> {
+        self.0.auth.as_deref()
+    }
+
+    pub(crate) fn key(&self) -> Option<SocketKey> {
+        self.0.key.get().copied()
+    }
+
+    /// From now on it is a member of its namespace. `false` if it was disconnected meanwhile.
+    pub(crate) fn set_connected(&self, key: SocketKey) -> bool {
+        // A socket becomes a member once, in its session task.
+        let _: Result<(), SocketKey> = self.0.key.set(key);
+        let state = &self.0.state;
+        state
+            .compare_exchange(CONNECTING, CONNECTED, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// The rooms that were joined before the socket was connected.
+    pub(crate) fn take_early_rooms(&self) -> Vec<Room> {
+        let mut extra = self.0.extra.lock();
+        extra
+            .as_mut()
+            .map_or_else(Vec::new, |extra| std::mem::take(&mut extra.rooms))
+    }
+
+    /// Waits for the answer `id`.
+    pub(crate) fn expect_ack(&self, id: AckId, ack: PendingAck) -> Slot {
+        let limit = self.shared().options().max_pending_acks;
+        self.0.acks.lock().insert(id, ack, limit)
+    }
+
+    pub(crate) fn forget_ack(&self, id: AckId) {
+        let _forgotten = self.0.acks.lock().remove(id);
+    }
+
+    /// An answer came. One that nobody waits for (late, repeated, invented) is ignored.
+    pub(crate) fn handle_ack(&self, id: AckId, payload: Payload) {
+        let ack = self.0.acks.lock().remove(id);
+        match ack {
+            Some(PendingAck::One(sender)) => {
+                // Who waited may have given up this very moment.
+                let _: Result<(), Payload> = sender.send(payload);
+            }
+            Some(PendingAck::Many(collector)) => collector.answered(self.id(), payload),
+            None => self.shared().metrics().dropped("late_ack", 1),
+        }
+    }
+
+    pub(crate) fn send_frame(&self, frame: &Frame, volatile: bool) {
+        self.0.conn.send(frame, volatile);
+    }
+}
