@@ -12,6 +12,8 @@ mod engine;
 mod events;
 mod extensions;
 mod handshake;
+// What a `Server` makes lands with it.
+#[allow(dead_code)]
 mod http;
 mod listeners;
 mod middleware;
@@ -40,7 +42,8 @@ pub use socketio_core::payload::{EncodeError, Payload};
 pub use socketio_core::value::{Value, ValueError};
 
 pub use http::{
-    AllowedOrigins, ClientFiles, ClientFilesError, ConnectionError, Cookie, Cors, CorsOrigin,
-    ErrorCode, HttpCompression, Limits, Listener, OriginMatch, OriginPredicate, PeerAddr, SameSite,
-    Secure, Tls, TlsError,
+    AllowRequest, AllowedOrigins, ClientFiles, ClientFilesError, ConnectionError,
+    ConnectionErrorHook, Cookie, Cors, CorsOrigin, ErrorCode, HeadersHook, HttpCompression, Limits,
+    Listener, NotFound, OriginMatch, OriginPredicate, PeerAddr, SameSite, Secure, SocketIoLayer,
+    SocketIoService, Tls, TlsError,
 };

@@ -5,6 +5,11 @@ use std::time::Duration;
 use socketio_core::engine::TransportKind;
 use socketio_core::packet::ParserKind;
 
+use crate::http::{
+    AllowRequest, AllowedOrigins, ClientFiles, ConnectionErrorHook, Cookie, Cors, HeadersHook,
+    HttpCompression,
+};
+
 /// Options of a [`Server`](crate::Server).
 ///
 /// Names (in snake case) and defaults are those of Node's `socket.io` 4.8; options that bound memory or time and that
@@ -30,6 +35,26 @@ pub struct Options {
     pub allow_upgrades: bool,
     /// Accept clients of Engine.IO revision 3 (Socket.IO v1 and v2). Default `false`.
     pub allow_eio3: bool,
+    /// Headers for pages of other origins. Default none, so that browsers keep them out.
+    pub cors: Option<Cors>,
+    /// Origins whose pages may open sessions, by polling or WebSocket. Default: no check, as in Node.
+    pub allowed_origins: AllowedOrigins,
+    /// Cookie with the session id, set by the polling handshake. Default none.
+    pub cookie: Option<Cookie>,
+    /// Compression of answers to polls. Default from 1024 bytes on.
+    pub http_compression: Option<HttpCompression>,
+    /// Decides about requests that open a session. Default: all may.
+    pub allow_request: Option<AllowRequest>,
+    /// Changes the headers of the answer that opens a session.
+    pub initial_headers: Option<HeadersHook>,
+    /// Changes the headers of all answers of sessions.
+    pub headers: Option<HeadersHook>,
+    /// Is told of refused requests.
+    pub connection_error: Option<ConnectionErrorHook>,
+    /// Client bundles to serve under `path`. Default none.
+    pub client_files: Option<ClientFiles>,
+    /// Time that the body of a POST may take; beyond it the session is closed. Default 60 s. Not in Node.
+    pub body_read_timeout: Duration,
     /// Time after which a connection that joined no namespace is closed. Default 45 s.
     pub connect_timeout: Duration,
     /// Packet parser, the same for all clients. Default JSON.
@@ -61,6 +86,16 @@ impl Default for Options {
             transports: vec![TransportKind::Polling, TransportKind::WebSocket],
             allow_upgrades: true,
             allow_eio3: false,
+            cors: None,
+            allowed_origins: AllowedOrigins::Any,
+            cookie: None,
+            http_compression: Some(HttpCompression::default()),
+            allow_request: None,
+            initial_headers: None,
+            headers: None,
+            connection_error: None,
+            client_files: None,
+            body_read_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(45),
             parser: ParserKind::Json,
             cleanup_empty_child_namespaces: false,
