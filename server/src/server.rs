@@ -14,6 +14,7 @@ use socketio_core::packet::ParserKind;
 use crate::client::Client;
 use crate::engine::Engine;
 use crate::extensions::TypeMap;
+use crate::http::{Http, SocketIoLayer, SocketIoService};
 use crate::metrics::Metrics;
 use crate::namespace::{
     Namespace, NamespaceRequest, Namespaces, ParentNamespace, PatternError, Rule,
@@ -162,6 +163,20 @@ impl Server {
     /// happens, so it must be quick.
     pub fn on_new_namespace(&self, listener: impl Fn(&Namespace) + Send + Sync + 'static) {
         self.namespaces.on_new(Arc::new(listener));
+    }
+
+    /// The server as a hyper or tower service: for a [`Listener`](crate::Listener), for a hyper server
+    /// of your own, or with [`with_fallback`](SocketIoService::with_fallback) in front of another
+    /// service.
+    #[must_use]
+    pub fn service(&self) -> SocketIoService {
+        SocketIoService::new(Http::new(Arc::clone(&self.engine)))
+    }
+
+    /// The server as a tower layer, for an axum router beside its routes.
+    #[must_use]
+    pub fn layer(&self) -> SocketIoLayer {
+        SocketIoLayer::new(Http::new(Arc::clone(&self.engine)))
     }
 
     /// The options that it was built with.
