@@ -252,7 +252,7 @@ struct Client {
 }
 
 impl Client {
-    fn handle_packet(&mut self, packet: Packet) {
+    fn handle_packet(&mut self, packet: &Packet) {
         match packet.kind {
             PacketKind::Message => {
                 let expected = numbered(self.received).data;
@@ -418,13 +418,13 @@ fn step(event: Event, net: &mut Network, server: &mut Server, client: &mut Clien
         Event::ClientPolled(body) => {
             client.polling = false;
             for packet in decode(revision, body) {
-                client.handle_packet(packet);
+                client.handle_packet(&packet);
             }
         }
         Event::ClientPosted => client.posting = false,
         Event::ClientBytes(mut bytes) => {
             for packet in read(&mut client.decoder, revision, &mut bytes) {
-                client.handle_packet(packet);
+                client.handle_packet(&packet);
             }
         }
         Event::ClientTick => {

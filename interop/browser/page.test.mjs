@@ -244,33 +244,35 @@ describe(`the page on the ${serverName}`, () => {
     noFaults();
   });
 
-  test("after a restart of the server the tabs come back to their room", async () => {
-    const restarted = await startServer();
-    try {
-      const one = await browser.tab(restarted.url);
-      const two = await browser.tab(restarted.url);
-      await Promise.all([overWebSocket(one), overWebSocket(two)]);
-      const node = await one.locator("#node-id").innerText();
-      await restarted.stop();
-      await one.getByRole("heading", { name: "Interrupted" }).waitFor();
-      assert.match(await one.locator("#detail").innerText(), /Trying again in \d\.\d s\.$/);
-      await picture(one, `${serverName}-lost`);
-      await say(one, "while it was away");
-      await one.locator(".message.unsure").waitFor();
+  for (const signal of ["SIGTERM", "SIGKILL"]) {
+    test(`after a restart of the server by ${signal} the tabs come back to their room`, async () => {
+      const restarted = await startServer();
+      try {
+        const one = await browser.tab(restarted.url);
+        const two = await browser.tab(restarted.url);
+        await Promise.all([overWebSocket(one), overWebSocket(two)]);
+        const node = await one.locator("#node-id").innerText();
+        await restarted.stop(signal);
+        await one.getByRole("heading", { name: "Interrupted" }).waitFor();
+        assert.match(await one.locator("#detail").innerText(), /Trying again in \d\.\d s\.$|Trying again now, attempt \d+\.$/);
+        await picture(one, `${serverName}-interrupted`);
+        await say(one, "while it was away");
+        await one.locator(".message.unsure").waitFor();
 
-      await restarted.start();
-      await Promise.all([overWebSocket(one), overWebSocket(two)]);
-      await one.getByText("2 here").waitFor();
-      await hears(one, "while it was away");
-      await say(two, "and after");
-      await hears(one, "and after");
-      assert.equal(await one.locator(".message").count(), 2);
-      await until(async () => (await one.locator("#node-id").innerText()) !== node, "the id of the new node");
-      noFaults();
-    } finally {
-      await restarted.stop();
-    }
-  });
+        await restarted.start();
+        await Promise.all([overWebSocket(one), overWebSocket(two)]);
+        await one.getByText("2 here").waitFor();
+        await hears(one, "while it was away");
+        await say(two, "and after");
+        await hears(one, "and after");
+        assert.equal(await one.locator(".message").count(), 2);
+        await until(async () => (await one.locator("#node-id").innerText()) !== node, "the id of the new node");
+        noFaults();
+      } finally {
+        await restarted.stop();
+      }
+    });
+  }
 
   test("what is written without a network arrives once, later", async () => {
     const one = await browser.tab(server.url);
@@ -412,6 +414,26 @@ describe(`the page on the ${serverName}`, () => {
     assert.equal(await count("Sockets"), "1");
     await page.locator("#counts div", { hasText: "Events in" }).locator("dd", { hasText: "/s" }).waitFor();
     noFaults();
+  });
+
+  test("a flood of images keeps the newest", async () => {
+    const page = await browser.tab(server.url);
+    await connected(page);
+    const image = await png(page, 8, 8);
+    const other = io(server.url);
+    try {
+      await once(other, "connect");
+      for (let index = 0; index < 45; index += 1) {
+        const data = { room: "lobby", id: `flood ${index}`, name: "Flood", file: `${index}.png`, type: "image/png" };
+        await other.emitWithAck("publish", "lobby", "image", data, image);
+      }
+      await page.getByText("44.png, ").waitFor();
+      assert.equal(await page.locator(".message .picture").count(), 40);
+      await page.getByText("4.png is no longer kept here.", { exact: true }).waitFor();
+      noFaults();
+    } finally {
+      other.close();
+    }
   });
 
   test("nonsense from other clients does no harm", async () => {

@@ -28,14 +28,16 @@ const POLICY =
 
 const http = createServer(async (request, response) => {
   const path = new URL(request.url, "http://localhost").pathname;
+  if (path === "/favicon.ico") return response.writeHead(204).end();
   const name = path === "/" ? "index.html" : path.slice(1);
   try {
     if (!/^[a-z]+\.[a-z]+$/.test(name)) throw new Error("no such file");
     let body = await readFile(new URL(name, PAGE), "utf8");
     if (name === "index.html") body = body.replace('content="/socket.io/"', `content="${flags.path}/"`);
-    response.writeHead(200, { "Content-Type": `${TYPES[extname(name)]}; charset=utf-8`, "Content-Security-Policy": POLICY }).end(body);
+    response.writeHead(200, { "Content-Type": `${TYPES[extname(name)]}; charset=utf-8`, "Content-Security-Policy": POLICY });
+    return response.end(body);
   } catch {
-    response.writeHead(404).end();
+    return response.writeHead(404).end();
   }
 });
 

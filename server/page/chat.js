@@ -13,6 +13,7 @@ import { prepare, receive } from "./image.js";
 import { drawEmptyRoom, drawMessage, drawNotice } from "./message.js";
 
 const REMEMBERED = 300; // messages kept per room
+const IMAGES = 40; // images kept per room: they may be large
 const TRIES = 3; // what breaks the connection each time is not sent for ever
 const TYPING_EVERY = 2_000;
 const TYPING_FADES = 3_500;
@@ -317,6 +318,8 @@ export class Chat {
     if (this.#unconfirmed.has(message.id)) message.node.classList.add("unsure");
     room.messages.push(message);
     if (message.id !== undefined) room.known.add(message.id);
+    const images = room.messages.filter((message) => message.url);
+    if (images.length > IMAGES) forgetImage(images[0]);
     if (room.messages.length > REMEMBERED) {
       const oldest = room.messages.shift();
       oldest.node.remove();
@@ -363,6 +366,12 @@ export class Chat {
     const who = names.length > 2 ? `${names.length} people are` : `${names.join(" and ")} ${names.length === 2 ? "are" : "is"}`;
     element("typing").textContent = names.length > 0 ? `${who} typing…` : "";
   }
+}
+
+function forgetImage(message) {
+  URL.revokeObjectURL(message.url);
+  message.url = null;
+  message.node.querySelector(".picture")?.replaceWith(make("p", "text", `${message.file} is no longer kept here.`));
 }
 
 const imagesOf = (transfer) => [...(transfer?.files ?? [])].filter((file) => file.type.startsWith("image/"));

@@ -1,5 +1,5 @@
-// A Socket.IO client for this page and nothing else: Socket.IO 5 on the main namespace, with events, acks and binary
-// attachments both ways, over the Engine.IO session of engine.js.
+// A Socket.IO client for this page and nothing else: Socket.IO 5 on the main namespace, with events and binary attachments
+// both ways and acknowledgements of ours, over the Engine.IO session of engine.js.
 //
 // Nothing is buffered while there is no connection: `emit` says so and `request` fails. A page knows better than its
 // client what is still worth sending after an interruption.
@@ -14,7 +14,6 @@ const ACK_TIMEOUT = 10_000;
 const CONNECT = 0;
 const DISCONNECT = 1;
 const EVENT = 2;
-const ACK = 3;
 const CONNECT_ERROR = 4;
 const BINARY_EVENT = 5;
 const BINARY_ACK = 6;
@@ -110,7 +109,7 @@ export class Socket {
   /** Sends an event and answers whether there was a connection to send it on. */
   emit(event, ...args) {
     if (this.state !== "connected") return false;
-    this.#send(EVENT, "", [event, ...args]);
+    this.#send("", [event, ...args]);
     return true;
   }
 
@@ -124,16 +123,15 @@ export class Socket {
         reject(new Error("no answer in time"));
       }, ACK_TIMEOUT);
       this.#acks.set(id, { resolve, reject, timer });
-      return this.#send(EVENT, id, [event, ...args]);
+      return this.#send(id, [event, ...args]);
     });
   }
 
-  #send(type, id, args) {
+  #send(id, args) {
     const attachments = [];
     const json = JSON.stringify(takeBytes(args, attachments));
-    const binary = attachments.length > 0;
-    // The binary forms of EVENT and ACK are three further on.
-    this.#engine.send(`${binary ? type + 3 : type}${binary ? `${attachments.length}-` : ""}${id}${json}`);
+    const type = attachments.length > 0 ? `${BINARY_EVENT}${attachments.length}-` : EVENT;
+    this.#engine.send(`${type}${id}${json}`);
     for (const bytes of attachments) this.#engine.send(bytes);
   }
 
@@ -180,17 +178,11 @@ export class Socket {
       case BINARY_EVENT:
         if (!Array.isArray(data)) throw new SyntaxError("an event is a list");
         // A server may send events of a middleware before its CONNECT.
-        return this.state === "connected" ? this.#deliver(data, id) : void this.#early.push([data, id]);
+        return this.state === "connected" ? this.#events.fire(...data) : void this.#early.push(data);
       default:
         if (!Array.isArray(data)) throw new SyntaxError("an acknowledgement is a list");
         return this.#settle(id, (ack) => ack.resolve(data));
     }
-  }
-
-  #deliver([event, ...args], id) {
-    const engine = this.#engine;
-    if (id !== undefined) args.push((...answer) => this.#engine === engine && this.#send(ACK, id, answer));
-    this.#events.fire(event, ...args);
   }
 
   #settle(id, how) {
@@ -206,7 +198,7 @@ export class Socket {
     this.#retries = 0;
     this.#changes.fire("stage", "joined", this.transport);
     this.#become("connected", {});
-    for (const event of this.#early.splice(0)) this.#deliver(...event);
+    for (const event of this.#early.splice(0)) this.#events.fire(...event);
   }
 
   /** The server does not want this socket: coming back unasked would be rude. */

@@ -107,8 +107,9 @@ function showRoute(socket, wanted, moved) {
     if (!item || item.dataset.reached) return;
     item.dataset.reached = "yes";
     item.querySelector(".time").textContent = `${Math.round(performance.now() - started)} ms`;
+    // The probe may be answered before the namespace: the furthest station reached is where we are.
     for (const other of stations.values()) other.removeAttribute("aria-current");
-    item.setAttribute("aria-current", "step");
+    [...stations.values()].findLast((other) => other.dataset.reached).setAttribute("aria-current", "step");
   };
 
   const lay = () => {
@@ -120,6 +121,7 @@ function showRoute(socket, wanted, moved) {
   };
   lay();
 
+  socket.watch("status", (state) => (state === "waiting" || state === "closed") && lay());
   socket.watch("stage", (stage) => {
     if (stage === "start") {
       started = performance.now();

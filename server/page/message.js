@@ -35,7 +35,8 @@ export function drawEmptyRoom(name) {
   another.target = "_blank";
   another.rel = "noopener";
   const hint = make("p");
-  hint.append("Open ", another, ", write there, or drop an image onto this page.");
+  const withMouse = matchMedia("(hover: hover)").matches;
+  hint.append("Open ", another, ` and write there, or ${withMouse ? "drop an image onto this page" : "send an image"}.`);
   empty.append(make("p", "lead", `Nothing was said in ${name} yet.`), hint);
   return empty;
 }

@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use std::borrow::Cow;
+
 use super::*;
 
 /// Text made of the pieces of JSON, valid now and then.

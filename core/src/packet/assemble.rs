@@ -97,11 +97,19 @@ impl PacketDecoder {
         let mut pending = self.pending.take().ok_or(DecodeError::UnexpectedBinary)?;
         let budget = pending.budget.checked_sub(bytes.len());
         pending.budget = budget.ok_or(DecodeError::TooLarge)?;
-        pending.attachments.push(bytes);
-        if pending.attachments.len() < pending.header.attachments as usize {
+        if pending.attachments.len() + 1 < pending.header.attachments as usize {
+            // What waits here may be a few bytes of a large body (Engine.IO 3 puts attachments
+            // into one). A thousand such slices would hold a thousand bodies, which no limit sees.
+            let own = if bytes.is_unique() {
+                bytes
+            } else {
+                Bytes::copy_from_slice(&bytes)
+            };
+            pending.attachments.push(own);
             self.pending = Some(pending);
             return Ok(None);
         }
+        pending.attachments.push(bytes);
         Ok(packet(pending.header, pending.attachments))
     }
 

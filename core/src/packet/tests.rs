@@ -348,6 +348,25 @@ fn packets_with_attachments_are_limited_in_bytes() {
 }
 
 #[test]
+fn attachments_that_wait_do_not_hold_the_body_they_came_in() {
+    const HEADER: &str = r#"52-["e",{"_placeholder":true,"num":0}]"#;
+    let mut decoder = decoder(ParserKind::Json, Revision::V3);
+    assert_eq!(decoder.handle_text(HEADER.into()), Ok(None));
+    let body = Bytes::from(vec![7; 1 << 20]);
+    assert_eq!(decoder.handle_binary(body.slice(10..12)), Ok(None));
+    assert!(body.is_unique());
+    // A message of its own is not copied.
+    let message = Bytes::from(vec![8; 100]);
+    let address = message.as_ptr();
+    let packet = decoder.handle_binary(message);
+    let Ok(Some(Packet::Event { payload, .. })) = packet else {
+        panic!("{packet:?}")
+    };
+    assert_eq!(payload.attachments()[0], [7, 7].as_slice());
+    assert_eq!(payload.attachments()[1].as_ptr(), address);
+}
+
+#[test]
 fn deep_nesting_is_refused() {
     let deep = format!("2[\"e\",{}{}]", "[".repeat(100_000), "]".repeat(100_000));
     assert_eq!(text(&deep), Err(DecodeError::Json(JsonError::TooDeep)));

@@ -306,13 +306,37 @@ fn tiny_fragments_cost_what_their_bytes_cost() {
         wire.extend_from_slice(b"\x00\x81\0\0\0\0a");
     }
     let started = std::time::Instant::now();
-    let (events, error) = decode_in_steps(&mut decoder, &wire, 4096);
-    assert_eq!((events, error), (vec![], None));
+    let (mut growths, mut buffered) = (0, 0);
+    for piece in wire.chunks(70) {
+        assert_eq!(decode_in_steps(&mut decoder, piece, 70), (vec![], None));
+        growths += u32::from(decoder.buffered() != buffered);
+        buffered = decoder.buffered();
+    }
+    assert!(growths < 25, "memory is to grow by doubling");
     assert!(decoder.buffered() <= 2 * 500_000);
     let (events, _) = decode_in_steps(&mut decoder, &raw(0x80, b""), 100);
     assert_eq!(events, [WsEvent::Binary(vec![b'a'; 500_000].into())]);
     // A copy of the message for each fragment would be 125 GB.
     assert!(started.elapsed().as_secs() < 20);
+}
+
+/// A message may be kept for long; what was spare while it came is not kept with it.
+#[test]
+fn a_message_has_memory_of_its_size() {
+    let half = vec![5; 40_000];
+    let fragments = [raw(0x02, &half), raw(0x00, &half), raw(0x80, b"")].concat();
+    for wire in [fragments, raw(0x82, &half)] {
+        for step in [1000, wire.len()] {
+            let mut decoder = FrameDecoder::new(Role::Server, LIMIT);
+            let (mut events, _) = decode_in_steps(&mut decoder, &wire, step);
+            let Some(WsEvent::Binary(message)) = events.pop() else {
+                panic!("no message");
+            };
+            let len = message.len();
+            let memory = message.try_into_mut().expect("the only owner");
+            assert_eq!(memory.capacity(), len);
+        }
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use socketio_core::engine::{
-    CloseReason, EncodedPayload, OpenPacket, PayloadEncoder, Revision, TransportKind,
+    CloseReason, Control, EncodedPayload, OpenPacket, PayloadEncoder, Revision, TransportKind,
 };
 use socketio_core::frame::Frame;
 use socketio_core::ids::SessionId;
@@ -194,7 +194,7 @@ impl Engine {
             ping_timeout: self.options.ping_timeout,
             max_payload: self.options.max_http_buffer_size as u64,
         };
-        let open = Frame::packet(&open.encode());
+        let open = Frame::control(&Control::Open(open.encode().into()));
         self.runtime();
         let conn = Arc::new(Conn::new(
             Arc::clone(self),

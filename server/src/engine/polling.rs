@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use socketio_core::engine::{EncodedPayload, PayloadEncoder, Revision, TransportKind};
+use socketio_core::engine::{Control, EncodedPayload, PayloadEncoder, Revision, TransportKind};
 use socketio_core::frame::Frame;
 use tokio::sync::oneshot;
 
@@ -88,7 +88,7 @@ impl Conn {
                     self.wake();
                 }
             }
-            None => Frame::packet(farewell).write_payload(&mut payload),
+            None => Frame::control(&farewell).write_payload(&mut payload),
         }
         Ok(PollBody {
             payload: payload.finish(),
@@ -133,16 +133,16 @@ impl Conn {
     /// Answers a pending GET with a noop, so that the client can go on with its upgrade.
     pub(super) fn answer_poll(self: &Arc<Self>) {
         if self.requests.lock().polling && self.outbox().is_empty() {
-            self.send(&Frame::packet("6"), false);
+            self.send(&Frame::control(&Control::Noop), false);
         }
     }
 
     /// The close packet for a polling client: at once when a GET waits, else with the next one, as in Node.
     pub(super) fn queue_close(self: &Arc<Self>) {
         if !self.requests.lock().polling && self.outbox().is_empty() {
-            self.send(&Frame::packet("6"), false);
+            self.send(&Frame::control(&Control::Noop), false);
         }
-        self.send(&Frame::packet("1"), false);
+        self.send(&Frame::control(&Control::Close), false);
     }
 }
 
@@ -153,11 +153,15 @@ struct PollGuard<'a> {
 
 impl PollGuard<'_> {
     /// The poll has ended orderly. Returns what to say if the session is over.
-    fn done(mut self) -> &'static str {
+    fn done(mut self) -> Control {
         self.done = true;
         let mut requests = self.conn.requests.lock();
         requests.polling = false;
-        if requests.closed_by_peer { "6" } else { "1" }
+        if requests.closed_by_peer {
+            Control::Noop
+        } else {
+            Control::Close
+        }
     }
 }
 

@@ -331,11 +331,11 @@ impl SessionTask {
                     }
                 }
                 Output::Send(Control::Close) => self.conn.queue_close(),
-                Output::Send(control) => self.conn.send(&Frame::packet(&control.to_text()), false),
+                Output::Send(control) => self.conn.send(&Frame::control(&control), false),
                 Output::SendCandidate(control) => {
                     if let Some(candidate) = &mut self.candidate {
                         let form = candidate.socket.form();
-                        candidate.queue(Frame::packet(&control.to_text()).websocket(form.revision));
+                        candidate.queue(Frame::control(&control).websocket(form.revision));
                     }
                 }
                 Output::AnswerPoll => self.conn.answer_poll(),
