@@ -324,7 +324,7 @@ fn tiny_fragments_cost_what_their_bytes_cost() {
 #[test]
 fn a_message_has_memory_of_its_size() {
     let half = vec![5; 40_000];
-    let fragments = [raw(0x02, &half), raw(0x00, &half), raw(0x80, b"")].concat();
+    let fragments = [raw(0x02, &half), raw(0x00, &half[..30_000]), raw(0x80, b"")].concat();
     for wire in [fragments, raw(0x82, &half)] {
         for step in [1000, wire.len()] {
             let mut decoder = FrameDecoder::new(Role::Server, LIMIT);
