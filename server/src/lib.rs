@@ -12,8 +12,6 @@ mod engine;
 mod events;
 mod extensions;
 mod handshake;
-// What a `Server` makes lands with it.
-#[allow(dead_code)]
 mod http;
 mod listeners;
 mod middleware;

@@ -16,8 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::io::{Io, Stream};
+use super::io::{Io, Kind, Stream};
 use super::outbox::{Flushed, Form, Outbox, Writer};
+use crate::http::ConnectionGuard;
 
 /// Size of the thread's read buffer: what a socket delivers at once, without waste for small messages.
 const READ_BUFFER: usize = 64 * 1024;
@@ -35,6 +36,8 @@ pub(super) struct WebSocket {
     unread: Bytes,
     /// The stream (TLS) holds written bytes that it has not sent yet.
     unflushed: bool,
+    /// Given back when the stream is dropped.
+    _place: Option<ConnectionGuard>,
 }
 
 enum Half {
@@ -63,12 +66,12 @@ pub(super) enum Received {
 impl WebSocket {
     /// Wraps `io`; the second value goes into the session's outbox.
     pub(super) fn new(io: Io, leftover: Bytes, form: Form, max_message: usize) -> (Self, Writer) {
-        let (stream, writer) = match io {
-            Io::Tcp(stream) => {
+        let (stream, writer) = match io.kind {
+            Kind::Tcp(stream) => {
                 let (read, write) = stream.into_split();
                 (Half::Tcp(read), Writer::Tcp(write))
             }
-            Io::Other(stream) => (Half::Other(stream), Writer::Task),
+            Kind::Other(stream) => (Half::Other(stream), Writer::Task),
         };
         let decoder = FrameDecoder::new(Role::Server, max_message);
         (
@@ -78,6 +81,7 @@ impl WebSocket {
                 form,
                 unread: leftover,
                 unflushed: false,
+                _place: io.place,
             },
             writer,
         )

@@ -11,7 +11,11 @@ use hyper::body::{Body as _, Frame};
 use tokio::time::timeout;
 
 /// Any request body, with its type erased: only POSTs have one, and they are not the fast path.
-pub(crate) type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) struct RequestBody {
+    stream: UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>,
+    /// Bytes that its head announced; 0 if it did not.
+    announced: u64,
+}
 
 /// How much memory is taken at once on the word of a `Content-Length`.
 const TRUSTED: usize = 64 * 1024;
@@ -35,9 +39,13 @@ where
     B: hyper::body::Body + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    body.map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
+    // Asked for now, because a mapped body does not tell any more.
+    let announced = body.size_hint().lower();
+    let stream = body
+        .map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
         .map_err(Into::into)
-        .boxed_unsync()
+        .boxed_unsync();
+    RequestBody { stream, announced }
 }
 
 /// Reads `body` of at most `limit` bytes, counted as they come, within `time`. A body that is refused is left where it
@@ -48,7 +56,7 @@ pub(super) async fn read(
     time: Duration,
 ) -> Result<Bytes, BodyError> {
     // Announced to be too large: refused before a byte of it is kept.
-    if body.size_hint().lower() > limit as u64 {
+    if body.announced > limit as u64 {
         return Err(BodyError::TooLarge);
     }
     timeout(time, collect(body, limit))
@@ -64,10 +72,10 @@ async fn collect(body: &mut RequestBody, limit: usize) -> Result<Bytes, BodyErro
         return Err(BodyError::TooLarge);
     }
     // Most posts come in one piece, which is passed on as it is.
-    if body.is_end_stream() {
+    if body.stream.is_end_stream() {
         return Ok(first);
     }
-    let announced = first.len() + usize::try_from(body.size_hint().lower()).unwrap_or(TRUSTED);
+    let announced = usize::try_from(body.announced).unwrap_or(TRUSTED);
     let mut collected = BytesMut::with_capacity(announced.min(TRUSTED).max(first.len()));
     collected.extend_from_slice(&first);
     drop(first);
@@ -82,7 +90,7 @@ async fn collect(body: &mut RequestBody, limit: usize) -> Result<Bytes, BodyErro
 
 /// The next data that is not empty; trailers are skipped.
 async fn next(body: &mut RequestBody) -> Result<Option<Bytes>, BodyError> {
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = body.stream.frame().await {
         match frame.map(Frame::into_data) {
             Ok(Ok(data)) if !data.is_empty() => return Ok(Some(data)),
             Ok(_) => {}
@@ -96,7 +104,7 @@ async fn next(body: &mut RequestBody) -> Result<Option<Bytes>, BodyError> {
 /// writes would reset the connection, and the client would see that instead of our answer.
 pub(super) async fn discard(mut body: RequestBody, request: &HeaderMap, limit: usize) {
     // This client waits for leave to send the body, and reading would give it.
-    if request.contains_key(EXPECT) || body.is_end_stream() {
+    if request.contains_key(EXPECT) || body.stream.is_end_stream() {
         return;
     }
     let reading = async {

@@ -35,6 +35,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use socketio_core::engine::{Revision, TransportKind};
 
 pub use self::compression::HttpCompression;
+pub(crate) use self::connection::ConnectionGuard;
 pub use self::connection::{PeerAddr, Secure};
 pub use self::cookie::{Cookie, SameSite};
 pub use self::cors::{Cors, CorsOrigin};

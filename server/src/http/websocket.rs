@@ -93,11 +93,11 @@ impl Destination {
     async fn reach(self, stream: Upgraded, guard: Option<ConnectionGuard>) {
         match self {
             Self::Open(pending) => {
-                let (io, leftover) = Io::from_upgraded(stream);
+                let (io, leftover) = Io::from_upgraded(stream, guard);
                 pending.attach(io, leftover);
             }
             Self::Upgrade(pending) => {
-                let (io, leftover) = Io::from_upgraded(stream);
+                let (io, leftover) = Io::from_upgraded(stream, guard);
                 pending.attach(io, leftover);
             }
             Self::Nowhere => {
@@ -105,7 +105,6 @@ impl Destination {
                 let _ = timeout(FAREWELL, farewell(TokioIo::new(stream))).await;
             }
         }
-        drop(guard);
     }
 }
 

@@ -3,6 +3,8 @@
 // Each test file uses its own part.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod serve;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
