@@ -29,6 +29,11 @@ const { values: flags } = parseArgs({
     cookie: { type: "boolean" },
     "allow-request": { type: "boolean" },
     "cleanup-empty-child-namespaces": { type: "boolean" },
+    // Bounds that the original does not have; taken so that the tests need not care.
+    "allowed-origins": { type: "string" },
+    "max-outbox-bytes": { type: "string" },
+    "header-read-timeout": { type: "string" },
+    "body-read-timeout": { type: "string" },
   },
 });
 
@@ -67,7 +72,8 @@ if (flags["allow-request"]) {
 }
 for (const key of Object.keys(options)) if (options[key] === undefined) delete options[key];
 
-const http = createServer((_request, response) => response.writeHead(404).end());
+const limits = flags["header-read-timeout"] ? { headersTimeout: number("header-read-timeout"), connectionsCheckingInterval: 100 } : {};
+const http = createServer(limits, (_request, response) => response.writeHead(404).end());
 const io = new Server(http, options);
 const log = (entry) => process.stdout.write(`${JSON.stringify(entry)}\n`);
 
