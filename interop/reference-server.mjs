@@ -157,6 +157,7 @@ function application(socket) {
   const seen = [];
   socket.on("note", (value) => seen.push(value));
   socket.on("noted", (reply) => reply(seen));
+  socket.on("noted-sizes", (reply) => reply(seen.map((text) => text.length)));
   // A client may legally emit an event of this name.
   socket.on("error", (value) => {
     if (!(value instanceof Error)) socket.emit("error-seen", value);
@@ -183,6 +184,7 @@ commands.on("line", (line) => {
 });
 // The launcher owns this process: when it goes away its end of the pipe does too.
 commands.on("close", () => process.exit(0));
+process.stdout.on("error", () => process.exit(0));
 
 http.listen(Number(flags.port), "127.0.0.1", () => {
   process.stdout.write(`listening on http://127.0.0.1:${http.address().port}\n`);
