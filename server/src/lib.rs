@@ -34,6 +34,7 @@ pub use options::Options;
 pub use remote::{FetchError, RemoteHandshake, RemoteSocket, ServerEvent};
 pub use server::{Server, ServerBuilder};
 pub use socket::{Socket, SocketEmitter};
+pub use socketio_core::engine::TransportKind;
 pub use socketio_core::ids::{NodeId, Room, SocketId};
 pub use socketio_core::packet::ParserKind;
 pub use socketio_core::payload::{EncodeError, Payload};

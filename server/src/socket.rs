@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use socketio_core::engine::TransportKind;
+use socketio_core::engine::{CloseReason, TransportKind};
 use socketio_core::frame::{Frame, FrameOptions};
 use socketio_core::ids::{AckId, Room, SocketId};
 use socketio_core::payload::Payload;
@@ -445,6 +445,13 @@ impl Socket {
         if close {
             self.0.conn.client_command(ClientCommand::Close);
         }
+    }
+
+    /// Closes the connection without a word about its namespaces (`socket.conn.close()` in Node): to
+    /// the client its transport is lost, so that it connects again by itself. `disconnect` handlers
+    /// of all its namespaces run with [`ForcedClose`](DisconnectReason::ForcedClose).
+    pub fn close_transport(&self) {
+        self.0.conn.close(CloseReason::ForcedClose);
     }
 
     /// Leaves the namespace and tells the client. `false` if it had left already.
