@@ -1,0 +1,11 @@
+//! The Socket.IO layer from outside: a server on a port, raw clients made of the codecs of core, and
+//! the public API.
+
+mod acks;
+mod broadcast;
+mod connect;
+mod disconnect;
+mod eio3;
+mod events;
+mod namespaces;
+mod support;
