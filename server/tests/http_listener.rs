@@ -15,18 +15,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty, Full};
+use http_support::tls::{Pem, connect_tls};
 use http_support::{PATIENCE, Raw};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::{CertificateDer, ServerName};
 use socketio_server::{Limits, Listener, PeerAddr, Secure, Tls, TlsError};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 /// Answers with the peer's address, whether the connection is secure, and the path. `/panic` does what it says.
 async fn describe(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -300,62 +299,6 @@ async fn dropping_the_listener_closes_its_connections() {
     assert_eq!(raw.get("/x").await.status, 200);
     served.task.abort();
     assert_eq!(raw.closed().await, b"");
-}
-
-/// A self-signed certificate in two files of a folder of its own.
-struct Pem {
-    folder: std::path::PathBuf,
-    certificate: CertificateDer<'static>,
-}
-
-impl Pem {
-    fn new(name: &str) -> Self {
-        let folder =
-            std::env::temp_dir().join(format!("socketio-tls-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let certificate = Self::write(&folder);
-        Self {
-            folder,
-            certificate,
-        }
-    }
-
-    fn write(folder: &std::path::Path) -> CertificateDer<'static> {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
-        std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-        made.cert.der().clone()
-    }
-
-    fn tls(&self) -> Tls {
-        Tls::from_pem_files(self.folder.join("cert.pem"), self.folder.join("key.pem")).unwrap()
-    }
-}
-
-impl Drop for Pem {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-async fn connect_tls(
-    address: SocketAddr,
-    trusted: &CertificateDer<'static>,
-    protocol: &[u8],
-) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(trusted.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
-    let stream = TcpStream::connect(address).await.unwrap();
-    TlsConnector::from(Arc::new(config))
-        .connect(ServerName::try_from("localhost").unwrap(), stream)
-        .await
 }
 
 #[tokio::test]

@@ -66,20 +66,13 @@ impl Default for Limits {
 /// A listening socket, TCP or Unix, with or without TLS, that serves a [hyper service](Service).
 ///
 /// ```no_run
-/// use bytes::Bytes;
-/// use http::{Request, Response};
-/// use http_body_util::Full;
-/// use hyper::body::Incoming;
-/// use hyper::service::service_fn;
-/// use socketio_server::Listener;
+/// use socketio_server::{Listener, Server};
 ///
 /// # async fn f() -> std::io::Result<()> {
-/// let service = service_fn(async |_: Request<Incoming>| {
-///     Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from("hello"))))
-/// });
+/// let io = Server::builder().build();
 /// let listener = Listener::bind("0.0.0.0:3000").await?;
 /// let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-/// listener.serve_with_shutdown(service, stop).await;
+/// listener.serve_with_shutdown(io.service(), stop).await;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]

@@ -79,8 +79,8 @@ struct Call {
 enum Verified {
     /// The request belongs to a session.
     Session(Arc<Conn>),
-    /// The request wants a new session on this transport.
-    Handshake(TransportKind),
+    /// The request wants a new session, on the transport that fits it.
+    Handshake,
 }
 
 impl Http {
@@ -167,7 +167,7 @@ impl Http {
     async fn plain(&self, call: Call, shared: HeaderMap, body: RequestBody) -> Response<Bytes> {
         let outcome = match self.verify(&call) {
             Ok(Verified::Session(conn)) => self.polling(&call, &conn, body).await,
-            Ok(Verified::Handshake(_)) => self.open_polling(&call).await,
+            Ok(Verified::Handshake) => self.open_polling(&call).await,
             Err(error) => {
                 body::discard(
                     body,
@@ -243,7 +243,7 @@ impl Http {
                 "TRANSPORT_HANDSHAKE_ERROR",
             ));
         }
-        Ok(Verified::Handshake(transport))
+        Ok(Verified::Handshake)
     }
 
     /// The part of the handshake that both transports share: the application's consent and the protocol's revision.

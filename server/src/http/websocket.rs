@@ -37,7 +37,7 @@ impl Http {
         };
         let handshake = match &verified {
             Verified::Session(_) => None,
-            Verified::Handshake(_) => match self.admit(&call).await {
+            Verified::Handshake => match self.admit(&call).await {
                 Ok(admitted) => Some(admitted),
                 Err(error) => return self.refuse_upgrade(&error, &call),
             },
@@ -60,14 +60,14 @@ impl Http {
                 Ok(pending) => Destination::Upgrade(pending),
                 Err(_) => Destination::Nowhere,
             },
-            (Verified::Handshake(_), Some((handshake, revision))) => {
+            (Verified::Handshake, Some((handshake, revision))) => {
                 match self.engine.open_websocket(handshake, revision, call.b64()) {
                     Ok(pending) => Destination::Open(pending),
                     Err(_) => return polling::shutting_down(),
                 }
             }
             // Each handshake was admitted above.
-            (Verified::Handshake(_), None) => return polling::shutting_down(),
+            (Verified::Handshake, None) => return polling::shutting_down(),
         };
         append(answer.headers_mut(), shared);
         self.apply_hooks(answer.headers_mut(), &call);

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod serve;
+pub mod tls;
 
 use std::fmt;
 use std::net::SocketAddr;

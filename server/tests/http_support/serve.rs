@@ -28,6 +28,22 @@ pub async fn serve(change: impl FnOnce(&mut Options)) -> Served {
 }
 
 pub async fn serve_within(limits: Limits, change: impl FnOnce(&mut Options)) -> Served {
+    let listener = Listener::bind("127.0.0.1:0")
+        .await
+        .expect("bind")
+        .limits(limits);
+    let address = listener.local_addr().expect("an address");
+    let server = server(change);
+    let task = tokio::spawn(listener.serve(server.service()));
+    Served {
+        address,
+        server,
+        task,
+    }
+}
+
+/// The server without a listener.
+pub fn server(change: impl FnOnce(&mut Options)) -> Server {
     let mut options = Options::default();
     change(&mut options);
     let server = Server::with_options(options);
@@ -36,17 +52,7 @@ pub async fn serve_within(limits: Limits, change: impl FnOnce(&mut Options)) -> 
             let _ = socket.emit("said", &text);
         });
     });
-    let listener = Listener::bind("127.0.0.1:0")
-        .await
-        .expect("bind")
-        .limits(limits);
-    let address = listener.local_addr().expect("an address");
-    let task = tokio::spawn(listener.serve(server.service()));
-    Served {
-        address,
-        server,
-        task,
-    }
+    server
 }
 
 impl Served {
