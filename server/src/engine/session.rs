@@ -181,9 +181,9 @@ impl SessionTask {
                     self.posted = Some(Box::new(Posted { packets, done }));
                     self.dispatch_posted(now);
                 }
-                Command::Attach { io, leftover } => self.attach(io, leftover),
+                Command::Attach { io, leftover } => self.attach(io, &leftover),
                 Command::Candidate { io, leftover, form } => {
-                    self.take_candidate(io, leftover, form, now)
+                    self.take_candidate(io, &leftover, form, now)
                 }
             }
             self.drain(now);
@@ -191,7 +191,7 @@ impl SessionTask {
         progress
     }
 
-    fn attach(&mut self, io: Io, leftover: Bytes) {
+    fn attach(&mut self, io: Io, leftover: &[u8]) {
         if self.phase != Phase::Open {
             return;
         }
@@ -202,7 +202,7 @@ impl SessionTask {
         self.conn.set_writer(writer, form);
     }
 
-    fn take_candidate(&mut self, io: Io, leftover: Bytes, form: Form, now: Instant) {
+    fn take_candidate(&mut self, io: Io, leftover: &[u8], form: Form, now: Instant) {
         // The request was let through by `Conn::upgrade`, but the session may have ended since.
         if self.phase != Phase::Open || self.session.handle_upgrade_request(now.into_std()).is_err()
         {

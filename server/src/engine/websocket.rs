@@ -65,7 +65,7 @@ pub(super) enum Received {
 
 impl WebSocket {
     /// Wraps `io`; the second value goes into the session's outbox.
-    pub(super) fn new(io: Io, leftover: Bytes, form: Form, max_message: usize) -> (Self, Writer) {
+    pub(super) fn new(io: Io, leftover: &[u8], form: Form, max_message: usize) -> (Self, Writer) {
         let (stream, writer) = match io.kind {
             Kind::Tcp(stream) => {
                 let (read, write) = stream.into_split();
@@ -74,12 +74,14 @@ impl WebSocket {
             Kind::Other(stream) => (Half::Other(stream), Writer::Task),
         };
         let decoder = FrameDecoder::new(Role::Server, max_message);
+        // A copy: even empty it would keep hyper's read buffer alive, 16 KiB for each connection.
+        let unread = Bytes::copy_from_slice(leftover);
         (
             Self {
                 stream,
                 decoder,
                 form,
-                unread: leftover,
+                unread,
                 unflushed: false,
                 _place: io.place,
             },
@@ -254,7 +256,7 @@ enum CandidateWriter {
 }
 
 impl Candidate {
-    pub(super) fn new(io: Io, leftover: Bytes, form: Form, max_message: usize) -> Self {
+    pub(super) fn new(io: Io, leftover: &[u8], form: Form, max_message: usize) -> Self {
         let (socket, writer) = WebSocket::new(io, leftover, form, max_message);
         let writer = match writer {
             Writer::Tcp(half) => CandidateWriter::Tcp(half),
