@@ -95,11 +95,10 @@ impl Extensions<'_> {
 
 impl fmt::Debug for Extensions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .lock()
-            .as_deref()
-            .unwrap_or(&TypeMap::default())
-            .fmt(f)
+        match self.0.lock().as_ref() {
+            Some(map) => map.fmt(f),
+            None => TypeMap::default().fmt(f),
+        }
     }
 }
 

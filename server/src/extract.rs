@@ -24,7 +24,7 @@
 //!
 //!     fn from_context(context: &mut C) -> Result<Self, MissingExtension> {
 //!         // A middleware has put it there.
-//!         context.socket().extensions().get::<User>().ok_or(MissingExtension::of::<User>())
+//!         context.socket().extensions().get::<User>().ok_or_else(MissingExtension::of::<User>)
 //!     }
 //! }
 //! ```
@@ -212,7 +212,9 @@ impl<C: Context, T: Clone + Send + Sync + 'static> FromContext<C> for State<T> {
             // The application asks for what it did not give: no client is to blame.
             tracing::error!(r#type = type_name::<T>(), "the server has no such state");
         }
-        state.map(Self).ok_or(MissingState(type_name::<T>()))
+        state
+            .map(Self)
+            .ok_or_else(|| MissingState(type_name::<T>()))
     }
 }
 

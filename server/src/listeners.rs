@@ -85,10 +85,6 @@ impl Listeners {
         );
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.list = Vec::new();
-    }
-
     pub(crate) fn handles(&self, event: &str) -> bool {
         let mut list = self.list.iter();
         list.any(|(_, listener)| matches!(listener, Listener::Event { name, .. } if name == event))

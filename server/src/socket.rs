@@ -503,10 +503,6 @@ impl Socket {
         self.0.namespace.shared()
     }
 
-    pub(crate) fn auth_json(&self) -> Option<&str> {
-        self.0.auth.as_deref()
-    }
-
     pub(crate) fn key(&self) -> Option<SocketKey> {
         self.0.key.get().copied()
     }

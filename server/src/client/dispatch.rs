@@ -72,7 +72,7 @@ impl Client {
                 }
                 if waiting.is_none() && !socket.has_middleware() {
                     let socket = socket.clone();
-                    return self.handle_event(&socket, incoming);
+                    return self.handle_event(&socket, &incoming);
                 }
                 let waiting =
                     waiting.get_or_insert_with(|| Box::new(Waiting::new(VecDeque::new(), 0)));
@@ -114,7 +114,7 @@ impl Client {
             match waiting.step(&socket, full, cx) {
                 Step::Handle(incoming) => {
                     self.unqueue(&incoming);
-                    self.handle_event(&socket, incoming);
+                    self.handle_event(&socket, &incoming);
                 }
                 Step::AskMiddleware(incoming) => {
                     self.unqueue(&incoming);
@@ -155,7 +155,7 @@ impl Client {
         }
     }
 
-    fn handle_event(&mut self, socket: &Socket, incoming: Incoming) {
+    fn handle_event(&mut self, socket: &Socket, incoming: &Incoming) {
         let mut ack = socket.ack(incoming.ack);
         let any = socket.call_any(&incoming.payload, &mut ack);
         let seen = !any.is_empty();

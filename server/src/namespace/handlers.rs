@@ -236,7 +236,7 @@ impl Namespace {
         all.any(|handlers| handlers.has_rooms.load(Ordering::Acquire))
     }
 
-    pub(super) fn tell_rooms(&self, events: Vec<RoomEvent>) {
+    pub(super) fn tell_rooms(&self, events: &[RoomEvent]) {
         if events.is_empty() {
             return;
         }

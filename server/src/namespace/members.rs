@@ -106,7 +106,7 @@ impl Namespace {
         };
         admission.keep();
         self.shared().metrics().socket_connected(&self.0.metrics);
-        self.tell_rooms(events);
+        self.tell_rooms(&events);
         if !early.is_empty() {
             self.join(socket, early);
         }
@@ -135,7 +135,7 @@ impl Namespace {
             }
             rooms.push(departure.room);
         }
-        self.tell_rooms(events);
+        self.tell_rooms(&events);
         self.release();
         rooms
     }
@@ -159,7 +159,7 @@ impl Namespace {
                 }
             }
         }
-        self.tell_rooms(events);
+        self.tell_rooms(&events);
     }
 
     pub(crate) fn leave(&self, socket: &Socket, rooms: &[Room]) {
@@ -178,7 +178,7 @@ impl Namespace {
                 }
             }
         }
-        self.tell_rooms(events);
+        self.tell_rooms(&events);
     }
 
     pub(crate) fn rooms_of(&self, socket: &Socket) -> Vec<Room> {

@@ -60,6 +60,7 @@ impl Socket {
     }
 
     /// Removes one handler of any kind. `false` if it was not there (any more).
+    #[expect(clippy::must_use_candidate, reason = "mostly called for its effect")]
     pub fn off_handler(&self, id: HandlerId) -> bool {
         let mut listeners = self.0.listeners.lock();
         let Some(listeners) = listeners.as_mut() else {

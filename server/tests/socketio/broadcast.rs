@@ -152,7 +152,9 @@ async fn a_client_that_reads_nothing_can_be_kicked() {
     let (tx, mut rx) = mpsc::channel(1);
     served.io.on_disconnect(move |reason: DisconnectReason| {
         let tx = tx.clone();
-        async move { drop(tx.send(reason).await) }
+        async move {
+            let _ = tx.send(reason).await;
+        }
     });
     let slow = served.client().await;
     let socket = served.io.socket(&slow.id).unwrap();

@@ -141,7 +141,9 @@ async fn a_client_that_leaves_during_the_connection_handler_is_torn_down() {
         async move {
             let _ = tx.send("set up").await;
             open.notified().await;
-            socket.on_disconnect(async move || drop(tx.send("torn down").await));
+            socket.on_disconnect(async move || {
+                let _ = tx.send("torn down").await;
+            });
         }
     });
     let client = served.client().await;

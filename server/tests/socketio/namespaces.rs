@@ -126,7 +126,7 @@ async fn concurrent_first_connects_make_one_namespace() {
         }
         let mut clients = Vec::new();
         for join in joins {
-            clients.push(join.await.unwrap());
+            clients.push(join.await.expect("no panic"));
         }
         let namespace = served.io.namespace(&nsp).unwrap();
         assert_eq!(namespace.socket_count(), 8, "one namespace holds them all");
@@ -143,7 +143,7 @@ async fn concurrent_first_connects_make_one_namespace() {
 
 async fn cleaning(cleanup: bool) -> Served {
     let served = serve(Server::builder().cleanup_empty_child_namespaces(cleanup)).await;
-    let parent = served.io.of_pattern("^/dyn").unwrap();
+    let parent = served.io.of_pattern("^/dyn").expect("a pattern");
     parent.use_middleware(async |socket: Socket| {
         tokio::task::yield_now().await;
         if socket

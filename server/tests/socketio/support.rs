@@ -21,13 +21,13 @@ use tokio::task::JoinHandle;
 /// Long enough for a loaded machine; whatever waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let outcome = tokio::time::timeout(PATIENCE, future).await;
     outcome.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
 /// Waits until `condition` holds.
-pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     soon(what, async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -37,9 +37,9 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// A server that ends with the test.
-pub struct Served {
-    pub io: Server,
-    pub address: SocketAddr,
+pub(crate) struct Served {
+    pub(crate) io: Server,
+    pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
 
@@ -49,7 +49,7 @@ impl Drop for Served {
     }
 }
 
-pub async fn serve(builder: ServerBuilder) -> Served {
+pub(crate) async fn serve(builder: ServerBuilder) -> Served {
     let io = builder.build();
     let listener = Listener::bind("127.0.0.1:0").await.expect("bind");
     let address = listener.local_addr().expect("an address");
@@ -59,36 +59,36 @@ pub async fn serve(builder: ServerBuilder) -> Served {
 
 impl Served {
     /// A connection that has joined no namespace.
-    pub async fn open(&self) -> Client {
+    pub(crate) async fn open(&self) -> Client {
         Client::open(self.address, "EIO=4").await
     }
 
     /// A client in the main namespace.
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         self.client_of("/").await
     }
 
-    pub async fn client_of(&self, nsp: &str) -> Client {
+    pub(crate) async fn client_of(&self, nsp: &str) -> Client {
         let mut client = self.open().await;
         client.join(nsp).await;
         client
     }
 }
 
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     frames: FrameDecoder,
     packets: PacketDecoder,
     received: VecDeque<WsEvent>,
     /// The id in the namespace that was joined last.
-    pub id: SocketId,
+    pub(crate) id: SocketId,
     /// The text of the open packet.
-    pub open: String,
-    pub nsp: String,
+    pub(crate) open: String,
+    pub(crate) nsp: String,
 }
 
 impl Client {
-    pub async fn open(address: SocketAddr, query: &str) -> Self {
+    pub(crate) async fn open(address: SocketAddr, query: &str) -> Self {
         let mut stream = TcpStream::connect(address).await.expect("connect");
         let request = format!(
             "GET /socket.io/?{query}&transport=websocket HTTP/1.1\r\nHost: {address}\r\n\
@@ -125,7 +125,7 @@ impl Client {
     }
 
     /// Joins a namespace and takes its id.
-    pub async fn join(&mut self, nsp: &str) {
+    pub(crate) async fn join(&mut self, nsp: &str) {
         self.join_with(nsp, None).await;
         match self.packet().await {
             Packet::Connect { nsp: joined, auth } => {
@@ -140,27 +140,31 @@ impl Client {
     }
 
     /// Asks for a namespace.
-    pub async fn join_with(&mut self, nsp: &str, auth: Option<&str>) {
+    pub(crate) async fn join_with(&mut self, nsp: &str, auth: Option<&str>) {
         self.send(&ParserKind::Json.encode_connect_request(nsp, auth))
             .await;
     }
 
-    pub async fn leave(&mut self, nsp: &str) {
+    pub(crate) async fn leave(&mut self, nsp: &str) {
         self.send(&ParserKind::Json.encode_disconnect(nsp)).await;
     }
 
-    pub async fn emit<T: Serialize>(&mut self, event: &str, data: T) {
+    pub(crate) async fn emit<T: Serialize>(&mut self, event: &str, data: T) {
         let frame = self.event(None, event, &data);
         self.send(&frame).await;
     }
 
-    pub async fn ask<T: Serialize>(&mut self, ack: u64, event: &str, data: T) {
+    pub(crate) async fn ask<T: Serialize>(&mut self, ack: u64, event: &str, data: T) {
         let frame = self.event(Some(AckId(ack)), event, &data);
         self.send(&frame).await;
     }
 
     /// Sends an event that wants an answer, and takes that.
-    pub async fn call<T: Serialize, R: DeserializeOwned>(&mut self, event: &str, data: T) -> R {
+    pub(crate) async fn call<T: Serialize, R: DeserializeOwned>(
+        &mut self,
+        event: &str,
+        data: T,
+    ) -> R {
         self.ask(7, event, data).await;
         loop {
             if let Packet::Ack {
@@ -174,40 +178,40 @@ impl Client {
         }
     }
 
-    pub fn event<T: Serialize>(&self, ack: Option<AckId>, event: &str, data: &T) -> Frame {
+    pub(crate) fn event<T: Serialize>(&self, ack: Option<AckId>, event: &str, data: &T) -> Frame {
         let payload = Payload::event(event, data).expect("data");
         ParserKind::Json.encode_event(&self.nsp, ack, &payload, Default::default())
     }
 
-    pub async fn answer<T: Serialize>(&mut self, id: AckId, data: T) {
+    pub(crate) async fn answer<T: Serialize>(&mut self, id: AckId, data: T) {
         let payload = Payload::args(&data).expect("data");
         let frame = ParserKind::Json.encode_ack(&self.nsp, id, &payload);
         self.send(&frame).await;
     }
 
     /// Sends a frame as a client does: masked.
-    pub async fn send(&mut self, frame: &Frame) {
+    pub(crate) async fn send(&mut self, frame: &Frame) {
         self.write(&masked(frame)).await;
     }
 
-    pub async fn send_text(&mut self, text: &str) {
+    pub(crate) async fn send_text(&mut self, text: &str) {
         self.write(&websocket::frame(OpCode::Text, text.as_bytes(), Some(MASK)))
             .await;
     }
 
-    pub async fn write(&mut self, bytes: &[u8]) {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
         soon("a write", self.stream.write_all(bytes))
             .await
             .expect("write");
     }
 
     /// The next packet.
-    pub async fn packet(&mut self) -> Packet {
+    pub(crate) async fn packet(&mut self) -> Packet {
         self.try_packet().await.expect("the connection is open")
     }
 
     /// The next packet; `None` when the connection was closed.
-    pub async fn try_packet(&mut self) -> Option<Packet> {
+    pub(crate) async fn try_packet(&mut self) -> Option<Packet> {
         loop {
             let packet = match self.message().await? {
                 WsEvent::Text(text) if text == "2" => {
@@ -228,7 +232,7 @@ impl Client {
     }
 
     /// The next event with its arguments.
-    pub async fn next_event<T: DeserializeOwned>(&mut self) -> (String, T) {
+    pub(crate) async fn next_event<T: DeserializeOwned>(&mut self) -> (String, T) {
         match self.packet().await {
             Packet::Event { nsp, payload, .. } => {
                 assert_eq!(nsp, self.nsp.as_str());
@@ -240,14 +244,14 @@ impl Client {
     }
 
     /// The next event, which must have this name.
-    pub async fn expect<T: DeserializeOwned>(&mut self, event: &str) -> T {
+    pub(crate) async fn expect<T: DeserializeOwned>(&mut self, event: &str) -> T {
         let (name, data) = self.next_event().await;
         assert_eq!(name, event);
         data
     }
 
     /// The next event, which must ask for an answer.
-    pub async fn expect_question<T: DeserializeOwned>(&mut self, event: &str) -> (AckId, T) {
+    pub(crate) async fn expect_question<T: DeserializeOwned>(&mut self, event: &str) -> (AckId, T) {
         match self.packet().await {
             Packet::Event {
                 payload,
@@ -262,7 +266,7 @@ impl Client {
     }
 
     /// Nothing was sent up to here: a question to the server is answered next.
-    pub async fn expect_silence(&mut self) {
+    pub(crate) async fn expect_silence(&mut self) {
         self.ask(999, "sync", ()).await;
         match self.packet().await {
             Packet::Ack { id: AckId(999), .. } => {}
@@ -270,7 +274,7 @@ impl Client {
         }
     }
 
-    pub async fn expect_connect_error(&mut self, nsp: &str) -> serde_json::Value {
+    pub(crate) async fn expect_connect_error(&mut self, nsp: &str) -> serde_json::Value {
         match self.packet().await {
             Packet::ConnectError { nsp: refused, data } => {
                 assert_eq!(refused, nsp);
@@ -281,7 +285,7 @@ impl Client {
     }
 
     /// The server ends the connection.
-    pub async fn expect_close(&mut self) {
+    pub(crate) async fn expect_close(&mut self) {
         while let Some(packet) = self.try_packet().await {
             assert!(
                 matches!(packet, Packet::Disconnect { .. }),
@@ -290,7 +294,7 @@ impl Client {
         }
     }
 
-    pub async fn text(&mut self) -> Option<String> {
+    pub(crate) async fn text(&mut self) -> Option<String> {
         match self.message().await? {
             WsEvent::Text(text) => Some(text.to_string()),
             other => panic!("not text: {other:?}"),
@@ -322,7 +326,7 @@ impl Client {
 const MASK: [u8; 4] = [7, 3, 5, 1];
 
 /// The WebSocket frames of a client for one packet.
-pub fn masked(frame: &Frame) -> Vec<u8> {
+pub(crate) fn masked(frame: &Frame) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(text) = frame.text() {
         let frame: Bytes = websocket::frame(OpCode::Text, text.as_bytes(), Some(MASK));
