@@ -142,8 +142,9 @@ describe("POST", () => {
     const get = await session.pendingGet();
     const response = await session.post(['42["message","before"]', "9bad", '42["message","behind"]'].join(SEPARATOR));
     assert.deepEqual([response.status, response.text], [200, "ok"]);
+    // The answer to what came before may have gone out already.
     const { text } = await get.response;
-    assert.ok(text.endsWith("1") && !text.includes("behind"), text);
+    assert.ok(["1", '42["message-back","before"]'].includes(text), text);
     assert.equal(await server.reason(session.id), "parse error");
     await closed(session);
   });

@@ -69,6 +69,8 @@ pub(crate) struct Conn {
 pub(super) struct Requests {
     pub(super) polling: bool,
     pub(super) posting: bool,
+    /// Wakes the POST that is still reading its body when the session ends.
+    pub(super) post_waker: Option<Waker>,
     /// A WebSocket is on its way to take the session over, or in its probe phase.
     pub(super) upgrading: bool,
     /// The peer ended the session itself, so a GET that is still pending is answered with a noop instead of a close.
@@ -144,6 +146,10 @@ impl Conn {
 
     pub(super) fn set_closed(&self) {
         self.state.store(CLOSED, Ordering::Release);
+        let waker = self.requests.lock().post_waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Queues `frame` for the client. Never blocks; a closed session ignores it.

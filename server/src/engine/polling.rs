@@ -197,6 +197,20 @@ impl PostGuard {
         self.failed = false;
     }
 
+    /// Waits for the end of the session: nobody wants the rest of the body then.
+    pub(crate) async fn session_ended(&self) {
+        poll_fn(|cx| {
+            let mut requests = self.conn.requests.lock();
+            if self.conn.is_open() {
+                requests.post_waker = Some(cx.waker().clone());
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+    }
+
     /// The body was too large: the request is refused, the session goes on.
     pub(crate) fn too_large(mut self) {
         self.failed = false;
@@ -210,7 +224,11 @@ impl PostGuard {
 
 impl Drop for PostGuard {
     fn drop(&mut self) {
-        self.conn.requests.lock().posting = false;
+        {
+            let mut requests = self.conn.requests.lock();
+            requests.posting = false;
+            requests.post_waker = None;
+        }
         if self.failed {
             self.conn.command(Command::failed());
         }

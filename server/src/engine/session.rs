@@ -39,6 +39,10 @@ pub(super) struct SessionTask {
     posted: Option<Box<Posted>>,
     /// The earliest deadline that is armed in the engine's timers.
     armed: Option<Instant>,
+    /// A polling client is to be told of the end once it has fetched what is queued.
+    farewell: bool,
+    /// The close frame is queued.
+    parted: bool,
     /// When a client that joined no namespace is closed.
     connect_by: Option<Instant>,
     phase: Phase,
@@ -50,6 +54,8 @@ enum Link {
     /// A WebSocket was announced and is not here yet.
     Awaited,
     WebSocket(WebSocket),
+    /// The WebSocket is in the hands of `receive`, which puts it back.
+    Reading,
     Gone,
 }
 
@@ -94,6 +100,8 @@ impl SessionTask {
             candidate: None,
             posted: None,
             armed: None,
+            farewell: false,
+            parted: false,
             connect_by,
             phase: Phase::Open,
             conn,
@@ -236,6 +244,7 @@ impl SessionTask {
                 Received::Close | Received::Gone | Received::Invalid(_) | Received::Violation(_),
             ) => {
                 self.session.handle_upgrade_closed();
+                self.drop_candidate();
             }
         }
         self.drain(now);
@@ -243,7 +252,7 @@ impl SessionTask {
             && matches!(candidate.poll_flush(cx), Poll::Ready(Err(_)))
         {
             self.session.handle_upgrade_closed();
-            self.drain(now);
+            self.drop_candidate();
         }
         progress.is_ready()
     }
@@ -253,7 +262,7 @@ impl SessionTask {
             return false;
         }
         // Taken out, so that what is received can go through `self`.
-        let mut socket = match mem::replace(&mut self.link, Link::Gone) {
+        let mut socket = match mem::replace(&mut self.link, Link::Reading) {
             Link::WebSocket(socket) => socket,
             other => {
                 self.link = other;
@@ -278,8 +287,7 @@ impl SessionTask {
             Received::Ping(data) => self.conn.send(&Frame::raw(pong(&data)), false),
             Received::Gone => self.session.handle_transport_closed(false),
             Received::Close => {
-                self.conn
-                    .send(&Frame::raw(close_frame(None, "", None)), false);
+                self.part(None);
                 self.session.handle_transport_closed(false);
             }
             Received::Violation(error) => {
@@ -287,10 +295,7 @@ impl SessionTask {
                     .engine()
                     .metrics()
                     .websocket_violation(error.close_code());
-                self.conn.send(
-                    &Frame::raw(close_frame(Some(error.close_code()), "", None)),
-                    false,
-                );
+                self.part(Some(error.close_code()));
                 self.session.handle_transport_closed(true);
             }
         }
@@ -330,7 +335,12 @@ impl SessionTask {
                         self.session.close(CloseReason::ForcedClose);
                     }
                 }
-                Output::Send(Control::Close) => self.conn.queue_close(),
+                // A client acts on the end before it acts on messages of the same payload: it would connect again
+                // instead of seeing that it was thrown out. So the end goes into a payload of its own, as in Node.
+                Output::Send(Control::Close) if self.conn.outbox().is_empty() => {
+                    self.conn.queue_close();
+                }
+                Output::Send(Control::Close) => self.farewell = true,
                 Output::Send(control) => self.conn.send(&Frame::control(&control), false),
                 Output::SendCandidate(control) => {
                     if let Some(candidate) = &mut self.candidate {
@@ -394,21 +404,21 @@ impl SessionTask {
             }
             // It takes nothing, so there is no way to say goodbye.
             (_, CloseReason::OutboxOverflow) | (Link::Awaited | Link::Gone, _) => self.vanish(),
-            // The close frame that answers the peer's fault or its own close frame is queued already.
-            (Link::WebSocket(_), CloseReason::TransportClose | CloseReason::TransportError) => {
-                self.phase = Phase::Closing {
-                    until: now + LINGER,
-                };
-            }
-            (Link::WebSocket(_), _) => {
+            (Link::WebSocket(_) | Link::Reading, _) => {
                 // 1001 tells a client that waits for a reason that the server goes away; Node sends no code otherwise.
-                let code = (reason == CloseReason::ServerShuttingDown).then_some(1001);
-                self.conn
-                    .send(&Frame::raw(close_frame(code, "", None)), false);
+                self.part((reason == CloseReason::ServerShuttingDown).then_some(1001));
                 self.phase = Phase::Closing {
                     until: now + LINGER,
                 };
             }
+        }
+    }
+
+    /// Queues the close frame, unless one that answers the peer's fault or its own close frame is there already.
+    fn part(&mut self, code: Option<u16>) {
+        if !mem::replace(&mut self.parted, true) {
+            let frame = Frame::raw(close_frame(code, "", None));
+            self.conn.send(&frame, false);
         }
     }
 
@@ -428,7 +438,11 @@ impl SessionTask {
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
         let Link::WebSocket(socket) = &mut self.link else {
             if matches!(self.phase, Phase::Closing { .. }) && self.conn.outbox().is_empty() {
-                self.vanish();
+                if mem::take(&mut self.farewell) {
+                    self.conn.queue_close();
+                } else {
+                    self.vanish();
+                }
             }
             return;
         };

@@ -124,13 +124,16 @@ impl Http {
             return Err(StatusCode::BAD_REQUEST);
         }
         let options = self.options();
-        let body = match body::read(
+        let body = body::read(
             body,
             options.max_http_buffer_size,
             options.body_read_timeout,
-        )
-        .await
-        {
+        );
+        let body = tokio::select! {
+            body = body => body,
+            () = guard.session_ended() => return Err(StatusCode::BAD_REQUEST),
+        };
+        let body = match body {
             Ok(body) => body,
             Err(BodyError::TooLarge) => {
                 guard.too_large();
