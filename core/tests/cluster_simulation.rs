@@ -209,7 +209,7 @@ impl World {
             let id = NodeId::from(format!("node {number}"));
             let node = Arc::new(Node {
                 id: id.clone(),
-                adapter: world.bus.adapter(id.clone()),
+                adapter: world.bus.adapter(),
                 state: Mutex::new(State {
                     now,
                     members: Members::new(id, MembersConfig::default(), now),

@@ -20,8 +20,8 @@ use crate::value::Value;
 /// Makes adapters that hear each other, on a carrier of their own: what other fixtures carry must
 /// not be heard.
 pub trait Fixture: Send + Sync {
-    /// A new adapter, not started yet, for the node of this id.
-    fn adapter(&self, node: &NodeId) -> Arc<dyn Adapter>;
+    /// A new adapter, not started yet.
+    fn adapter(&self) -> Arc<dyn Adapter>;
 
     /// Lets a little time pass, some milliseconds. A law waits up to a thousand pauses for
     /// something, and ten for nothing.
@@ -92,7 +92,7 @@ impl ClusterHandler for Heard {
 impl Node {
     async fn start(fixture: &impl Fixture, reaction: Option<Reaction>) -> Self {
         let id = NodeId::generate();
-        let adapter = fixture.adapter(&id);
+        let adapter = fixture.adapter();
         let heard = Arc::new(Heard {
             id: id.clone(),
             messages: Mutex::default(),
@@ -406,7 +406,7 @@ pub async fn a_large_message_arrives(fixture: &impl Fixture) {
 pub async fn an_adapter_works_between_start_and_close(fixture: &impl Fixture) {
     const LAW: &str = "an adapter works between start and close";
     let id = NodeId::generate();
-    let fresh = fixture.adapter(&id);
+    let fresh = fixture.adapter();
     let [a] = Node::start_some(fixture).await;
     let message = a.message("/", Operation::Heartbeat);
     let early = fresh.publish(&message);

@@ -26,10 +26,9 @@ pub use simulated::Link;
 ///
 /// ```
 /// use socketio_core::cluster::{Adapter, MemoryBus};
-/// use socketio_core::ids::NodeId;
 ///
 /// let bus = MemoryBus::immediate();
-/// let adapter = bus.adapter(NodeId::generate());
+/// let adapter = bus.adapter();
 /// assert!(adapter.is_alone());
 /// ```
 #[derive(Clone)]
@@ -100,10 +99,10 @@ impl MemoryBus {
         }
     }
 
-    /// The end of the bus for one node.
+    /// The end of the bus for one more node.
     #[must_use]
-    pub fn adapter(&self, node: NodeId) -> Arc<MemoryAdapter> {
-        Arc::new(MemoryAdapter::new(self.clone(), node))
+    pub fn adapter(&self) -> Arc<MemoryAdapter> {
+        Arc::new(MemoryAdapter::new(self.clone()))
     }
 
     /// Lets the time of a simulated bus pass, and makes the deliveries that are due, in the calling

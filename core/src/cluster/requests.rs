@@ -170,6 +170,11 @@ impl Requests {
         }
     }
 
+    /// Ends a request now, with what has come.
+    pub fn end(&mut self, request: &RequestId) {
+        self.finish(request.clone());
+    }
+
     /// Forgets a request, because nobody waits for it any more.
     pub fn cancel(&mut self, request: &RequestId) {
         self.pending.remove(request);

@@ -14,33 +14,26 @@ use crate::ids::NodeId;
 #[derive(Debug)]
 pub struct MemoryAdapter {
     bus: MemoryBus,
-    node: NodeId,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
     New,
-    Started,
+    Started(NodeId),
     Closed,
 }
 
 impl MemoryAdapter {
-    pub(super) fn new(bus: MemoryBus, node: NodeId) -> Self {
+    pub(super) fn new(bus: MemoryBus) -> Self {
         let state = Mutex::new(State::New);
-        Self { bus, node, state }
+        Self { bus, state }
     }
 
-    /// The node whose end this is.
-    #[must_use]
-    pub fn node(&self) -> &NodeId {
-        &self.node
-    }
-
-    fn check(&self) -> Result<(), AdapterError> {
-        match *self.state.lock() {
+    fn node(&self) -> Result<NodeId, AdapterError> {
+        match &*self.state.lock() {
             State::New => Err(AdapterError::NotStarted),
-            State::Started => Ok(()),
+            State::Started(node) => Ok(node.clone()),
             State::Closed => Err(AdapterError::Closed),
         }
     }
@@ -56,41 +49,39 @@ impl Adapter for MemoryAdapter {
             let mut state = self.state.lock();
             match *state {
                 State::New => {
-                    *state = State::Started;
-                    let mut shared = self.bus.shared.lock();
-                    shared.nodes.insert(self.node.clone(), handler);
+                    let node = handler.node().clone();
+                    *state = State::Started(node.clone());
+                    self.bus.shared.lock().nodes.insert(node, handler);
                     Ok(())
                 }
-                State::Started => Err(AdapterError::AlreadyStarted),
+                State::Started(_) => Err(AdapterError::AlreadyStarted),
                 State::Closed => Err(AdapterError::Closed),
             }
         })
     }
 
     fn publish(&self, message: &ClusterMessage) -> Result<(), AdapterError> {
-        self.check()?;
-        self.bus
-            .send(&self.node, None, &Item::Message(message.clone()));
+        let node = self.node()?;
+        self.bus.send(&node, None, &Item::Message(message.clone()));
         Ok(())
     }
 
     fn respond(&self, to: &NodeId, response: ClusterResponse) -> Result<(), AdapterError> {
-        self.check()?;
-        self.bus
-            .send(&self.node, Some(to), &Item::Response(response));
+        let node = self.node()?;
+        self.bus.send(&node, Some(to), &Item::Response(response));
         Ok(())
     }
 
     fn is_alone(&self) -> bool {
-        let nodes = &self.bus.shared.lock().nodes;
-        nodes.keys().all(|node| *node == self.node)
+        let Ok(own) = self.node() else { return true };
+        self.bus.shared.lock().nodes.keys().all(|node| *node == own)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let before = std::mem::replace(&mut *self.state.lock(), State::Closed);
-            if before == State::Started {
-                self.bus.shared.lock().nodes.remove(&self.node);
+            if let State::Started(node) = before {
+                self.bus.shared.lock().nodes.remove(&node);
             }
         })
     }

@@ -237,6 +237,15 @@ fn a_cancelled_request_reports_nothing() {
 }
 
 #[test]
+fn a_request_can_be_ended_early_with_what_has_come() {
+    let mut asked = Asked::new(RequestKind::OnePerNode, nodes(&["a", "b"]));
+    assert!(asked.take(Some("a"), sockets()));
+    asked.requests.end(&id());
+    asked.requests.end(&id());
+    assert_eq!(asked.done().unwrap().nodes, [node("b")]);
+}
+
+#[test]
 fn leaving_the_cluster_ends_every_wait() {
     let mut asked = Asked::new(RequestKind::OnePerNode, nodes(&["a"]));
     asked.requests.finish_all();
