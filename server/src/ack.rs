@@ -13,7 +13,7 @@ use socketio_core::payload::Payload;
 use socketio_core::value::ValueError;
 
 pub use self::broadcast::{AckResponse, AckResponses, BroadcastAcks};
-pub(crate) use self::broadcast::{Collector, DEFAULT_TIMEOUT};
+pub(crate) use self::broadcast::{Collector, DEFAULT_TIMEOUT, RawAcks};
 pub use self::pending::AckFuture;
 pub(crate) use self::pending::{AckTable, PendingAck, Slot};
 use crate::events::EmitError;

@@ -1,7 +1,11 @@
 //! What a server tells the application about by itself: why a socket left, and what happens to rooms.
 
+use std::error::Error;
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
+use socketio_core::cluster::AdapterError;
 use socketio_core::engine::CloseReason;
 use socketio_core::ids::{Room, SocketId};
 use socketio_core::packet::RESERVED_EVENTS;
@@ -94,6 +98,10 @@ pub enum RoomEvent {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
+    /// The adapter did not take the event, so sockets of other nodes do not get it. Those of this
+    /// node have it.
+    #[error("the other nodes were not told")]
+    Adapter(#[source] AdapterFailure),
     /// The socket is not connected (any more).
     #[error("the socket is disconnected")]
     Disconnected,
@@ -104,6 +112,43 @@ pub enum EmitError {
     #[error("the event name `{0}` is reserved")]
     Reserved(String),
 }
+
+/// An [`AdapterError`] that several may hold. Two are equal if they are the same occurrence.
+#[derive(Debug, Clone)]
+pub struct AdapterFailure(Arc<AdapterError>);
+
+impl AdapterFailure {
+    pub(crate) fn new(error: AdapterError) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl Deref for AdapterFailure {
+    type Target = AdapterError;
+    fn deref(&self) -> &AdapterError {
+        &self.0
+    }
+}
+
+impl fmt::Display for AdapterFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for AdapterFailure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl PartialEq for AdapterFailure {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for AdapterFailure {}
 
 /// Refuses the names that clients and servers use for events of their own.
 pub(crate) fn check_event_name(event: &str) -> Result<(), EmitError> {

@@ -8,6 +8,7 @@ pub mod handler;
 mod ack;
 mod broadcast;
 mod client;
+mod cluster;
 mod engine;
 mod events;
 mod extensions;
@@ -23,7 +24,7 @@ mod socket;
 
 pub use ack::{AckError, AckFuture, AckResponse, AckResponses, BroadcastAcks};
 pub use broadcast::{BroadcastOperator, IntoRooms};
-pub use events::{DisconnectReason, EmitError, RoomEvent};
+pub use events::{AdapterFailure, DisconnectReason, EmitError, RoomEvent};
 pub use extensions::Extensions;
 pub use handler::Reply;
 pub use handshake::Handshake;
@@ -31,9 +32,12 @@ pub use listeners::HandlerId;
 pub use middleware::{ConnectError, EventError};
 pub use namespace::{Namespace, NamespaceRequest, ParentNamespace, PatternError};
 pub use options::Options;
-pub use remote::{FetchError, RemoteHandshake, RemoteSocket, ServerEvent};
+pub use remote::{
+    FetchError, RemoteHandshake, RemoteSocket, ServerEvent, ServerReplies, ServerReply,
+};
 pub use server::{Server, ServerBuilder};
 pub use socket::{Socket, SocketEmitter};
+pub use socketio_core::cluster::{Adapter, AdapterError, MembersConfig, MemoryBus};
 pub use socketio_core::engine::TransportKind;
 pub use socketio_core::ids::{NodeId, Room, SocketId};
 pub use socketio_core::packet::ParserKind;

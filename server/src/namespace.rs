@@ -4,6 +4,7 @@ mod handlers;
 mod members;
 mod operators;
 mod parent;
+mod server_side;
 mod table;
 
 use std::fmt;

@@ -180,6 +180,27 @@ pub struct FetchError {
     pub missing: Vec<NodeId>,
 }
 
+/// What the other servers answered to
+/// [`server_side_emit_with_ack`](Namespace::server_side_emit_with_ack).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ServerReplies<R> {
+    /// The answers in the order in which they came.
+    pub replies: Vec<ServerReply<R>>,
+    /// The nodes that did not answer in time.
+    pub missing: Vec<NodeId>,
+}
+
+/// The answer of one server.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ServerReply<R> {
+    /// Who answered, where the adapter's format says so.
+    pub node: Option<NodeId>,
+    /// The answer, if it is what was asked for.
+    pub data: Result<R, ValueError>,
+}
+
 /// An event from another server of the cluster. Shown to handlers that were added by
 /// [`Namespace::on_server_event`].
 #[derive(Debug, Clone)]

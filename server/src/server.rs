@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use regex::Regex;
+use socketio_core::cluster::{Adapter, AdapterError, MembersConfig};
 use socketio_core::engine::TransportKind;
 use socketio_core::ids::NodeId;
 use socketio_core::packet::ParserKind;
 
 use crate::client::Client;
+use crate::cluster::Cluster;
 use crate::engine::Engine;
 use crate::extensions::TypeMap;
 use crate::http::{Http, SocketIoLayer, SocketIoService};
@@ -54,6 +56,8 @@ pub(crate) struct Shared {
     metrics: Arc<Metrics>,
     state: TypeMap,
     node_id: NodeId,
+    /// Absent on a server without an adapter.
+    cluster: OnceLock<Arc<Cluster>>,
 }
 
 impl fmt::Debug for Server {
@@ -80,6 +84,10 @@ impl Shared {
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    pub(crate) fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.get()
     }
 
     pub(crate) fn parser(&self) -> ParserKind {
@@ -203,8 +211,45 @@ impl Server {
         &self.shared().node_id
     }
 
+    /// The name of the adapter that connects this node with others; `memory` if it is on its own.
+    #[must_use]
+    pub fn adapter_name(&self) -> &str {
+        self.shared()
+            .cluster()
+            .map_or("memory", |c| c.adapter_name())
+    }
+
+    /// The other nodes of the cluster that are alive, in order.
+    #[must_use]
+    pub fn other_nodes(&self) -> Vec<NodeId> {
+        self.shared()
+            .cluster()
+            .map_or_else(Vec::new, |c| c.others())
+    }
+
+    /// How many nodes the cluster has, this one included.
+    #[must_use]
+    pub fn node_count(&self) -> usize {
+        1 + self.other_nodes().len()
+    }
+
+    /// Connects the [adapter](ServerBuilder::adapter), and announces this node to the others. Call
+    /// it before the first request is served: until then the others hear nothing of this node.
+    ///
+    /// Without an adapter there is nothing to do. [`drain`](Self::drain) leaves the cluster.
+    ///
+    /// # Errors
+    ///
+    /// When it was called before, or the adapter's configuration is at fault.
+    pub async fn join_cluster(&self) -> Result<(), AdapterError> {
+        match self.shared().cluster() {
+            Some(cluster) => cluster.join().await,
+            None => Ok(()),
+        }
+    }
+
     /// Ends the server: refuses new connections, closes the others spread over `window`, and waits
-    /// until the last one is closed and its handlers have ended.
+    /// until the last one is closed and its handlers have ended; then leaves the cluster.
     ///
     /// Clients see the end of the transport, not a disconnect from a namespace: so they reconnect by
     /// themselves, to another node or when this one is back. `disconnect` handlers run with
@@ -217,6 +262,9 @@ impl Server {
     pub async fn drain(&self, window: Duration) {
         self.engine.close_all(window).await;
         self.engine.closed().await;
+        if let Some(cluster) = self.shared().cluster() {
+            cluster.leave().await;
+        }
     }
 
     /// [Drains](Self::drain) at once.
@@ -236,6 +284,8 @@ pub struct ServerBuilder {
     options: Options,
     state: TypeMap,
     node_id: Option<NodeId>,
+    adapter: Option<Arc<dyn Adapter>>,
+    members: MembersConfig,
 }
 
 macro_rules! setters {
@@ -293,6 +343,31 @@ impl ServerBuilder {
         self
     }
 
+    /// Connects the server with others, once it [joins the cluster](Server::join_cluster).
+    ///
+    /// ```
+    /// # use socketio_server::{MemoryBus, Server};
+    /// # async fn example() -> Result<(), socketio_server::AdapterError> {
+    /// let bus = MemoryBus::immediate();
+    /// let one = Server::builder().adapter(bus.adapter()).build();
+    /// let two = Server::builder().adapter(bus.adapter()).build();
+    /// one.join_cluster().await?;
+    /// two.join_cluster().await?;
+    /// assert_eq!(one.node_count(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn adapter(mut self, adapter: Arc<dyn Adapter>) -> Self {
+        self.adapter = Some(adapter);
+        self
+    }
+
+    /// Sets how nodes notice that another one is gone. All nodes should have the same.
+    pub fn heartbeat(mut self, config: MembersConfig) -> Self {
+        self.members = config;
+        self
+    }
+
     /// The server. It does nothing before it is given requests.
     #[must_use]
     pub fn build(self) -> Server {
@@ -303,8 +378,15 @@ impl ServerBuilder {
             metrics: Arc::clone(&metrics),
             state: self.state,
             node_id: self.node_id.unwrap_or_else(NodeId::generate),
+            cluster: OnceLock::new(),
         });
-        let (namespaces, main) = Namespaces::new(shared);
+        let (namespaces, main) = Namespaces::new(Arc::clone(&shared));
+        if let Some(adapter) = self.adapter {
+            let node = shared.node_id.clone();
+            shared
+                .cluster
+                .get_or_init(|| Cluster::new(node, adapter, self.members, &namespaces));
+        }
         let table = Arc::clone(&namespaces);
         let engine = Engine::new(options, metrics, move |conn| Client::new(&table, conn));
         Server {

@@ -12,11 +12,13 @@ use std::time::Duration;
 use futures_util::Stream;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
+use socketio_core::cluster::Missing;
 use socketio_core::ids::{AckId, NodeId, SocketId};
 use socketio_core::payload::Payload;
 use socketio_core::value::ValueError;
 use tokio::time::{Instant, Sleep};
 
+use crate::cluster::RemoteRequest;
 use crate::namespace::Namespace;
 
 /// How long a broadcast waits for answers when nothing else was said: Node's adapters use it for
@@ -34,9 +36,10 @@ struct Collected {
     answers: VecDeque<(Option<SocketId>, Payload)>,
     /// Sockets that will not answer: they left.
     missing: Vec<SocketId>,
-    /// Answers that are still to come from sockets of other nodes, and nodes that did not even say
-    /// how many.
-    remote: usize,
+    /// Requests to other nodes that are not answered completely.
+    elsewhere: usize,
+    /// Their handles: a request ends when its own is dropped.
+    requests: Vec<RemoteRequest>,
     missing_nodes: Vec<NodeId>,
     waker: Option<Waker>,
 }
@@ -65,6 +68,37 @@ impl Collector {
         });
     }
 
+    /// The sockets of this node that were asked.
+    pub(crate) fn asked(&self) -> Vec<SocketId> {
+        let collected = self.0.lock();
+        let answered = collected.answers.iter().filter_map(|(id, _)| id.as_ref());
+        collected.waiting.iter().chain(answered).cloned().collect()
+    }
+
+    /// Other nodes are about to be asked too.
+    pub(crate) fn expect_elsewhere(&self) {
+        self.0.lock().elsewhere += 1;
+    }
+
+    /// Keeps the request to other nodes alive.
+    pub(crate) fn hold(&self, request: RemoteRequest) {
+        self.0.lock().requests.push(request);
+    }
+
+    /// A socket of another node answered.
+    pub(crate) fn answered_elsewhere(&self, id: Option<SocketId>, payload: Payload) {
+        self.change(|collected| collected.answers.push_back((id, payload)));
+    }
+
+    /// The other nodes have no more answers.
+    pub(crate) fn finished_elsewhere(&self, missing: Missing) {
+        self.change(|collected| {
+            collected.elsewhere = collected.elsewhere.saturating_sub(1);
+            collected.missing.extend(missing.sockets);
+            collected.missing_nodes.extend(missing.nodes);
+        });
+    }
+
     /// The socket will not answer.
     pub(crate) fn lost(&self, id: &SocketId) {
         self.change(|collected| {
@@ -78,7 +112,7 @@ impl Collector {
 /// One answer to a broadcast.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AckResponse<R> {
-    /// Who answered. Unknown for sockets of other nodes, as their nodes do not say.
+    /// Who answered. Unknown for sockets of nodes that run other software: it does not say.
     pub socket: Option<SocketId>,
     /// The answer, if it is what was asked for.
     pub data: Result<R, ValueError>,
@@ -129,24 +163,29 @@ impl<R> AckResponses<R> {
 /// ```
 #[must_use = "to send without waiting for answers there is `emit`"]
 pub struct BroadcastAcks<R> {
+    raw: RawAcks,
+    result: PhantomData<fn() -> R>,
+}
+
+/// The answers as they came. Those who still owe one are forgotten when this is dropped.
+pub(crate) struct RawAcks {
     collector: Arc<Collector>,
     /// Where the sockets that owe an answer are found, each with the id of its event.
     asked: Vec<(Namespace, AckId)>,
     deadline: Instant,
     sleep: Option<Pin<Box<Sleep>>>,
     over: bool,
-    result: PhantomData<fn() -> R>,
 }
 
 impl<R> fmt::Debug for BroadcastAcks<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BroadcastAcks")
-            .field("over", &self.over)
+            .field("over", &self.raw.over)
             .finish_non_exhaustive()
     }
 }
 
-impl<R> BroadcastAcks<R> {
+impl RawAcks {
     pub(crate) fn new(
         collector: Arc<Collector>,
         asked: Vec<(Namespace, AckId)>,
@@ -162,28 +201,41 @@ impl<R> BroadcastAcks<R> {
                 .unwrap_or_else(|| now + Duration::from_secs(3_155_760_000)),
             sleep: None,
             over: false,
-            result: PhantomData,
         }
     }
 
-    /// Sockets of this node that left without an answer, or (when the answers have ended) did not
-    /// answer in time.
-    #[must_use]
-    pub fn missing(&self) -> Vec<SocketId> {
-        self.collector.0.lock().missing.clone()
+    /// The next answer; `None` when there will be no more.
+    pub(crate) async fn next(&mut self) -> Option<(Option<SocketId>, Payload)> {
+        poll_fn(|cx| self.poll_answer(cx)).await
     }
 
-    /// Nodes that did not answer in time for their sockets.
-    #[must_use]
-    pub fn missing_nodes(&self) -> Vec<NodeId> {
-        self.collector.0.lock().missing_nodes.clone()
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Option<SocketId>, Payload)>> {
+        {
+            let mut collected = self.collector.0.lock();
+            if let Some(answer) = collected.answers.pop_front() {
+                return Poll::Ready(Some(answer));
+            }
+            if self.over || (collected.waiting.is_empty() && collected.elsewhere == 0) {
+                return Poll::Ready(None);
+            }
+            collected.waker = Some(cx.waker().clone());
+        }
+        let deadline = self.deadline;
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        std::task::ready!(sleep.as_mut().poll(cx));
+        self.give_up();
+        // An answer may have come between the look and the end.
+        self.poll_answer(cx)
     }
 
     /// No answer is waited for any more: those who owe one are missing.
     fn give_up(&mut self) {
-        let left: Vec<SocketId> = {
+        let (left, requests) = {
             let mut collected = self.collector.0.lock();
-            collected.waiting.drain().collect()
+            let left: Vec<SocketId> = collected.waiting.drain().collect();
+            (left, std::mem::take(&mut collected.requests))
         };
         for id in &left {
             for (namespace, ack) in &self.asked {
@@ -193,7 +245,43 @@ impl<R> BroadcastAcks<R> {
             }
         }
         self.collector.0.lock().missing.extend(left);
+        // They tell the collector who is missing elsewhere.
+        drop(requests);
         self.over = true;
+    }
+}
+
+impl Drop for RawAcks {
+    fn drop(&mut self) {
+        if !self.over {
+            self.give_up();
+        }
+    }
+}
+
+impl<R> BroadcastAcks<R> {
+    pub(crate) fn new(
+        collector: Arc<Collector>,
+        asked: Vec<(Namespace, AckId)>,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            raw: RawAcks::new(collector, asked, timeout),
+            result: PhantomData,
+        }
+    }
+
+    /// Sockets that left without an answer, or (when the answers have ended) did not answer in
+    /// time.
+    #[must_use]
+    pub fn missing(&self) -> Vec<SocketId> {
+        self.raw.collector.0.lock().missing.clone()
+    }
+
+    /// Nodes that did not answer in time for their sockets.
+    #[must_use]
+    pub fn missing_nodes(&self) -> Vec<NodeId> {
+        self.raw.collector.0.lock().missing_nodes.clone()
     }
 }
 
@@ -221,26 +309,11 @@ impl<R: DeserializeOwned> BroadcastAcks<R> {
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Option<AckResponse<R>>> {
-        {
-            let mut collected = self.collector.0.lock();
-            if let Some((socket, payload)) = collected.answers.pop_front() {
-                drop(collected);
-                let data = payload.deserialize_args(false);
-                return Poll::Ready(Some(AckResponse { socket, data }));
-            }
-            if self.over || (collected.waiting.is_empty() && collected.remote == 0) {
-                return Poll::Ready(None);
-            }
-            collected.waker = Some(cx.waker().clone());
-        }
-        let deadline = self.deadline;
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        std::task::ready!(sleep.as_mut().poll(cx));
-        self.give_up();
-        // An answer may have come between the look and the end.
-        self.poll_answer(cx)
+        let answer = std::task::ready!(self.raw.poll_answer(cx));
+        Poll::Ready(answer.map(|(socket, payload)| AckResponse {
+            socket,
+            data: payload.deserialize_args(false),
+        }))
     }
 }
 
@@ -249,14 +322,6 @@ impl<R: DeserializeOwned> Stream for BroadcastAcks<R> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<AckResponse<R>>> {
         self.poll_answer(cx)
-    }
-}
-
-impl<R> Drop for BroadcastAcks<R> {
-    fn drop(&mut self) {
-        if !self.over {
-            self.give_up();
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use socketio_core::cluster::Operation;
 use socketio_core::ids::{AckId, Room};
 use socketio_core::payload::Payload;
 use socketio_core::target::{Flags, Target};
@@ -12,6 +13,7 @@ use socketio_core::target::{Flags, Target};
 use super::Namespace;
 use crate::ack::{BroadcastAcks, Collector};
 use crate::broadcast::{BroadcastOperator, IntoRooms};
+use crate::cluster::{self, Cluster};
 use crate::events::EmitError;
 use crate::remote::{FetchError, RemoteSocket};
 
@@ -127,7 +129,11 @@ impl Namespace {
 
     pub(crate) fn broadcast(&self, payload: &Payload, target: &Target) -> Result<(), EmitError> {
         self.deliver_event(payload, target);
-        Ok(())
+        self.tell_others(target, || Operation::Broadcast {
+            payload: payload.clone(),
+            target: target.clone(),
+            request: None,
+        })
     }
 
     pub(crate) fn broadcast_with_ack(
@@ -138,11 +144,25 @@ impl Namespace {
         collector: &Arc<Collector>,
     ) -> Result<(), EmitError> {
         self.deliver_with_ack(payload, target, ack, collector);
-        Ok(())
+        match self.others(target) {
+            Some(cluster) => cluster.broadcast_with_ack(self.name(), payload, target, collector),
+            None => Ok(()),
+        }
     }
 
     pub(crate) async fn fetch(&self, target: &Target) -> Result<Vec<RemoteSocket>, FetchError> {
-        Ok(self.fetch_local(target))
+        let mut sockets = self.fetch_local(target);
+        let Some(cluster) = self.others(target) else {
+            return Ok(sockets);
+        };
+        let (found, missing) = cluster.fetch(self.name(), target).await;
+        let found = found.into_iter();
+        sockets.extend(found.map(|snapshot| cluster::remote_socket(snapshot, self)));
+        if missing.is_empty() {
+            Ok(sockets)
+        } else {
+            Err(FetchError { sockets, missing })
+        }
     }
 
     pub(crate) fn sockets_join_all(
@@ -151,7 +171,10 @@ impl Namespace {
         rooms: &[Room],
     ) -> Result<(), EmitError> {
         self.join_local(target, rooms);
-        Ok(())
+        self.tell_others(target, || Operation::Join {
+            target: target.clone(),
+            rooms: rooms.to_vec(),
+        })
     }
 
     pub(crate) fn sockets_leave_all(
@@ -160,12 +183,35 @@ impl Namespace {
         rooms: &[Room],
     ) -> Result<(), EmitError> {
         self.leave_local(target, rooms);
-        Ok(())
+        self.tell_others(target, || Operation::Leave {
+            target: target.clone(),
+            rooms: rooms.to_vec(),
+        })
     }
 
     pub(crate) fn disconnect_all(&self, target: &Target, close: bool) -> Result<(), EmitError> {
         self.disconnect_local(target, close);
-        Ok(())
+        self.tell_others(target, || Operation::Disconnect {
+            target: target.clone(),
+            close,
+        })
+    }
+
+    /// The cluster, if there are others whom something for `target` concerns.
+    fn others(&self, target: &Target) -> Option<&Arc<Cluster>> {
+        let cluster = self.shared().cluster()?;
+        (!target.flags.local && !cluster.is_alone()).then_some(cluster)
+    }
+
+    fn tell_others(
+        &self,
+        target: &Target,
+        operation: impl FnOnce() -> Operation,
+    ) -> Result<(), EmitError> {
+        match self.others(target) {
+            Some(cluster) => cluster.publish(self.name(), operation()),
+            None => Ok(()),
+        }
     }
 
     // What concerns the sockets of this node only; other nodes ask for the same.

@@ -3,6 +3,7 @@
 
 mod acks;
 mod broadcast;
+mod cluster;
 mod connect;
 mod disconnect;
 mod eio3;

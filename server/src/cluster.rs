@@ -1,0 +1,288 @@
+//! This node among others: what it tells them through the adapter, and what it does when they ask.
+//!
+//! The rules are in `socketio_core::cluster`, without time and tasks; here are the time and the
+//! tasks. A server without an adapter has none of this.
+
+mod ask;
+mod serve;
+mod snapshot;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use socketio_core::cluster::{
+    Adapter, AdapterError, ClusterHandler, ClusterMessage, ClusterResponse, MemberEvent, Members,
+    MembersConfig, Operation, RequestEvent, Requests,
+};
+use socketio_core::ids::{NodeId, RequestId};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use self::ask::RemoteRequest;
+use self::ask::Waiting;
+pub(crate) use self::snapshot::remote_socket;
+use crate::events::{AdapterFailure, EmitError};
+use crate::namespace::Namespaces;
+
+/// This node's part in the cluster.
+pub(crate) struct Cluster {
+    node: NodeId,
+    adapter: Arc<dyn Adapter>,
+    namespaces: Weak<Namespaces>,
+    /// Never held while the adapter is called: an adapter may deliver in the same thread.
+    state: Mutex<State>,
+    /// The deadline may be earlier than the clock task knows.
+    rearm: Arc<Notify>,
+    runtime: OnceLock<Handle>,
+    tasks: TaskTracker,
+    ended: CancellationToken,
+}
+
+struct State {
+    members: Members,
+    requests: Requests,
+    waiting: HashMap<RequestId, Waiting>,
+    sequence: u64,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("node", &self.node)
+            .field("adapter", &self.adapter)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the state asks for, done when its lock is free again.
+enum Action {
+    Publish(Operation),
+    Tell(Box<dyn FnOnce() + Send>),
+}
+
+fn now() -> Instant {
+    // Tokio's clock, which tests can stop.
+    tokio::time::Instant::now().into_std()
+}
+
+impl Cluster {
+    pub(crate) fn new(
+        node: NodeId,
+        adapter: Arc<dyn Adapter>,
+        config: MembersConfig,
+        namespaces: &Arc<Namespaces>,
+    ) -> Arc<Self> {
+        let members = Members::new(node.clone(), config, now());
+        Arc::new(Self {
+            node,
+            adapter,
+            namespaces: Arc::downgrade(namespaces),
+            state: Mutex::new(State {
+                members,
+                requests: Requests::new(),
+                waiting: HashMap::new(),
+                sequence: 0,
+            }),
+            rearm: Arc::new(Notify::new()),
+            runtime: OnceLock::new(),
+            tasks: TaskTracker::new(),
+            ended: CancellationToken::new(),
+        })
+    }
+
+    /// Whether there is certainly nobody else.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.adapter.is_alone()
+    }
+
+    pub(crate) fn adapter_name(&self) -> &'static str {
+        self.adapter.name()
+    }
+
+    /// The other nodes that are alive.
+    pub(crate) fn others(&self) -> Vec<NodeId> {
+        let mut others: Vec<NodeId> = self.state.lock().members.alive().cloned().collect();
+        others.sort();
+        others
+    }
+
+    /// Connects the adapter and announces this node.
+    pub(crate) async fn join(self: &Arc<Self>) -> Result<(), AdapterError> {
+        // Messages may come before `start` returns.
+        self.runtime.get_or_init(Handle::current);
+        let handler = Arc::new(Receiver {
+            node: self.node.clone(),
+            cluster: Arc::downgrade(self),
+        });
+        self.adapter.start(handler).await?;
+        self.update(|_| ());
+        let clock = clock(Arc::downgrade(self), Arc::clone(&self.rearm));
+        self.spawn(clock);
+        Ok(())
+    }
+
+    /// Says goodbye and disconnects the adapter; who waits for other nodes gets what has come.
+    pub(crate) async fn leave(&self) {
+        if self.ended.is_cancelled() {
+            return;
+        }
+        if let Err(error) = self.publish("/", Operation::Close) {
+            tracing::debug!(%error, "the other nodes were not told of the end");
+        }
+        self.ended.cancel();
+        self.update(|state| state.requests.finish_all());
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.adapter.close().await;
+    }
+
+    /// Tells all other nodes. Never waits.
+    ///
+    /// # Ordering
+    ///
+    /// What one task publishes arrives in that order.
+    pub(crate) fn publish(&self, namespace: &str, operation: Operation) -> Result<(), EmitError> {
+        let sequence = {
+            let mut state = self.state.lock();
+            state.members.handle_published(now());
+            state.sequence += 1;
+            state.sequence
+        };
+        let message = ClusterMessage {
+            node: self.node.clone(),
+            namespace: namespace.into(),
+            sequence: Some(sequence),
+            operation,
+        };
+        let published = self.adapter.publish(&message);
+        published.map_err(|error| EmitError::Adapter(AdapterFailure::new(error)))
+    }
+
+    /// Changes the state, then does what it asks for.
+    fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut actions = Vec::new();
+        let result = {
+            let mut state = self.state.lock();
+            let result = change(&mut state);
+            state.take_actions(&mut actions);
+            result
+        };
+        for action in actions {
+            match action {
+                Action::Publish(operation) => {
+                    // The adapter itself logs what is wrong with the broker.
+                    if let Err(error) = self.publish("/", operation) {
+                        tracing::debug!(%error, "no heartbeat was sent");
+                    }
+                }
+                Action::Tell(tell) => tell(),
+            }
+        }
+        result
+    }
+
+    /// Runs a task until its end or that of the cluster.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = self.runtime.get() {
+            let ended = self.ended.clone();
+            let task = async move {
+                ended.run_until_cancelled_owned(task).await;
+            };
+            self.tasks.spawn_on(task, runtime);
+        }
+    }
+}
+
+impl State {
+    fn take_actions(&mut self, actions: &mut Vec<Action>) {
+        while let Some(event) = self.members.poll_event() {
+            match event {
+                MemberEvent::Joined(node) => tracing::info!(%node, "a node joined the cluster"),
+                MemberEvent::Left(node) => {
+                    tracing::info!(%node, "a node left the cluster");
+                    self.requests.handle_node_left(&node);
+                }
+                MemberEvent::Lost(node, count) => {
+                    tracing::warn!(%node, count, "messages of a node were lost on the way");
+                }
+                MemberEvent::SendHeartbeat => {
+                    actions.push(Action::Publish(Operation::Heartbeat));
+                }
+                MemberEvent::SendInitialHeartbeat => {
+                    actions.push(Action::Publish(Operation::InitialHeartbeat));
+                }
+                // Nothing that has to be done.
+                _ => {}
+            }
+        }
+        while let Some(event) = self.requests.poll_event() {
+            let tell = match event {
+                RequestEvent::Response(request, response) => self
+                    .waiting
+                    .get_mut(&request)
+                    .and_then(|waiting| waiting.answer(response)),
+                RequestEvent::Done(request, missing) => self
+                    .waiting
+                    .remove(&request)
+                    .map(|waiting| waiting.finish(missing)),
+            };
+            actions.extend(tell.map(Action::Tell));
+        }
+    }
+}
+
+/// Lets the time of the members and the requests pass.
+async fn clock(cluster: Weak<Cluster>, rearm: Arc<Notify>) {
+    loop {
+        // Not held while asleep, so that a server that is dropped goes.
+        let Some(running) = cluster.upgrade() else {
+            return;
+        };
+        running.update(|state| {
+            let now = now();
+            state.members.handle_timeout(now);
+            state.requests.handle_timeout(now);
+        });
+        let deadline = {
+            let state = running.state.lock();
+            let members = state.members.deadline();
+            let requests = state.requests.deadline();
+            requests.map_or(members, |requests| requests.min(members))
+        };
+        drop(running);
+        tokio::select! {
+            () = tokio::time::sleep_until(deadline.into()) => {}
+            () = rearm.notified() => {}
+        }
+    }
+}
+
+/// What the adapter holds of the cluster. The cluster holds the adapter, so this must not hold the
+/// cluster.
+struct Receiver {
+    node: NodeId,
+    cluster: Weak<Cluster>,
+}
+
+impl ClusterHandler for Receiver {
+    fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    fn on_message(&self, message: ClusterMessage) {
+        if let Some(cluster) = self.cluster.upgrade() {
+            cluster.handle_message(message);
+        }
+    }
+
+    fn on_response(&self, response: ClusterResponse) {
+        if let Some(cluster) = self.cluster.upgrade() {
+            cluster.update(|state| state.requests.handle_response(response));
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Requests to other nodes, and who waits for the answers.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use socketio_core::cluster::{
+    ClusterResponse, Expected, Missing, Operation, RequestKind, ResponseBody, SocketSnapshot,
+};
+use socketio_core::ids::{NodeId, RequestId};
+use socketio_core::payload::Payload;
+use socketio_core::target::Target;
+use tokio::sync::oneshot;
+
+use super::{Cluster, now};
+use crate::ack::{Collector, DEFAULT_TIMEOUT};
+use crate::events::EmitError;
+
+/// Who waits for the answers to a request.
+pub(super) enum Waiting {
+    Acks(Weak<Collector>),
+    Replies(Gathering<(Option<NodeId>, Payload)>),
+    Sockets(Gathering<SocketSnapshot>),
+}
+
+pub(super) struct Gathering<T> {
+    found: Vec<T>,
+    done: oneshot::Sender<(Vec<T>, Missing)>,
+}
+
+type Tell = Box<dyn FnOnce() + Send>;
+
+impl Waiting {
+    /// Takes an answer in; returns what is to be done outside of the lock.
+    pub(super) fn answer(&mut self, response: ClusterResponse) -> Option<Tell> {
+        match (self, response.body) {
+            (Self::Acks(collector), ResponseBody::Ack { socket, payload }) => {
+                let collector = collector.upgrade()?;
+                return Some(Box::new(move || {
+                    collector.answered_elsewhere(socket, payload)
+                }));
+            }
+            (Self::Replies(gathering), ResponseBody::ServerSideEmit(payload)) => {
+                gathering.found.push((response.node, payload));
+            }
+            (Self::Sockets(gathering), ResponseBody::Sockets(sockets)) => {
+                gathering.found.extend(sockets);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    pub(super) fn finish(self, missing: Missing) -> Tell {
+        match self {
+            Self::Acks(collector) => Box::new(move || {
+                if let Some(collector) = collector.upgrade() {
+                    collector.finished_elsewhere(missing);
+                }
+            }),
+            Self::Replies(gathering) => gathering.finish(missing),
+            Self::Sockets(gathering) => gathering.finish(missing),
+        }
+    }
+}
+
+impl<T: Send + 'static> Gathering<T> {
+    fn finish(self, missing: Missing) -> Tell {
+        Box::new(move || {
+            // Who asked may have given up.
+            let _: Result<(), _> = self.done.send((self.found, missing));
+        })
+    }
+}
+
+/// A request to other nodes. Dropping it ends the waiting with what has come.
+#[derive(Debug)]
+pub(crate) struct RemoteRequest {
+    cluster: Weak<Cluster>,
+    id: RequestId,
+}
+
+impl Drop for RemoteRequest {
+    fn drop(&mut self) {
+        if let Some(cluster) = self.cluster.upgrade() {
+            cluster.update(|state| state.requests.end(&self.id));
+        }
+    }
+}
+
+/// When to give up. A timeout beyond the clock's range is a wait for ever; a century comes close.
+fn deadline(timeout: Option<Duration>) -> Instant {
+    let (now, timeout) = (now(), timeout.unwrap_or(DEFAULT_TIMEOUT));
+    now.checked_add(timeout)
+        .unwrap_or_else(|| now + Duration::from_secs(3_155_760_000))
+}
+
+impl Cluster {
+    /// Expects answers from all nodes that are alive.
+    fn expect(
+        self: &Arc<Self>,
+        kind: RequestKind,
+        timeout: Option<Duration>,
+        waiting: Waiting,
+    ) -> RemoteRequest {
+        let id = RequestId::generate();
+        self.update(|state| {
+            state.waiting.insert(id.clone(), waiting);
+            let alive = state.members.alive().cloned().collect();
+            let expected = Expected::Nodes(alive);
+            state.requests.start(&id, kind, expected, deadline(timeout));
+        });
+        self.rearm.notify_one();
+        RemoteRequest {
+            cluster: Arc::downgrade(self),
+            id,
+        }
+    }
+
+    /// Broadcasts an event whose answers from other nodes go to `collector`.
+    pub(crate) fn broadcast_with_ack(
+        self: &Arc<Self>,
+        namespace: &str,
+        payload: &Payload,
+        target: &Target,
+        collector: &Arc<Collector>,
+    ) -> Result<(), EmitError> {
+        collector.expect_elsewhere();
+        let waiting = Waiting::Acks(Arc::downgrade(collector));
+        let request = self.expect(RequestKind::Broadcast, target.flags.timeout, waiting);
+        let operation = Operation::Broadcast {
+            payload: payload.clone(),
+            target: target.clone(),
+            request: Some(request.id.clone()),
+        };
+        // If this fails, the request is dropped, which ends it.
+        self.publish(namespace, operation)?;
+        collector.hold(request);
+        Ok(())
+    }
+
+    /// The sockets of other nodes, and the nodes that did not answer.
+    pub(crate) async fn fetch(
+        self: &Arc<Self>,
+        namespace: &str,
+        target: &Target,
+    ) -> (Vec<SocketSnapshot>, Vec<NodeId>) {
+        let (done, answers) = oneshot::channel();
+        let waiting = Waiting::Sockets(Gathering {
+            found: Vec::new(),
+            done,
+        });
+        let timeout = target.flags.timeout;
+        let request = self.expect(RequestKind::OnePerNode, timeout, waiting);
+        let operation = Operation::FetchSockets {
+            target: target.clone(),
+            request: request.id.clone(),
+        };
+        self.finish(namespace, operation, answers).await
+    }
+
+    /// Sends an event to the other nodes themselves; what they answer, and those that did not.
+    pub(crate) async fn server_side_emit(
+        self: &Arc<Self>,
+        namespace: &str,
+        payload: &Payload,
+        timeout: Option<Duration>,
+    ) -> (Vec<(Option<NodeId>, Payload)>, Vec<NodeId>) {
+        let (done, answers) = oneshot::channel();
+        let waiting = Waiting::Replies(Gathering {
+            found: Vec::new(),
+            done,
+        });
+        let request = self.expect(RequestKind::OnePerNode, timeout, waiting);
+        let operation = Operation::ServerSideEmit {
+            payload: payload.clone(),
+            request: Some(request.id.clone()),
+        };
+        self.finish(namespace, operation, answers).await
+    }
+
+    async fn finish<T>(
+        &self,
+        namespace: &str,
+        operation: Operation,
+        answers: oneshot::Receiver<(Vec<T>, Missing)>,
+    ) -> (Vec<T>, Vec<NodeId>) {
+        if let Err(error) = self.publish(namespace, operation) {
+            // Nobody was asked, so nobody answers: all are missing.
+            tracing::debug!(%error, "the other nodes were not asked");
+            return (Vec::new(), self.others());
+        }
+        match answers.await {
+            Ok((found, missing)) => (found, missing.nodes),
+            Err(_) => (Vec::new(), self.others()),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Events between the servers of a cluster.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use socketio_core::cluster::Operation;
+use socketio_core::payload::Payload;
+
+use super::Namespace;
+use crate::events::EmitError;
+use crate::remote::{ServerReplies, ServerReply};
+
+/// Events that Node's servers raise themselves.
+const RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
+
+impl Namespace {
+    /// Sends an event to the other servers of the cluster, not to their clients:
+    /// [`on_server_event`](Self::on_server_event) receives it. This server does not get it.
+    ///
+    /// # Errors
+    ///
+    /// When the name is reserved, the data cannot be serialized, or the adapter refuses it.
+    pub fn server_side_emit<T: Serialize>(
+        &self,
+        event: impl AsRef<str>,
+        data: T,
+    ) -> Result<(), EmitError> {
+        let payload = server_event(event.as_ref(), &data)?;
+        match self.shared().cluster().filter(|c| !c.is_alone()) {
+            Some(cluster) => {
+                let request = None;
+                let operation = Operation::ServerSideEmit { payload, request };
+                cluster.publish(self.name(), operation)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// As [`server_side_emit`](Self::server_side_emit), and waits until all other servers have
+    /// answered, five seconds at most.
+    ///
+    /// # Errors
+    ///
+    /// When the name is reserved, or the data cannot be serialized. Servers that do not answer are
+    /// no error: they are named.
+    pub async fn server_side_emit_with_ack<T: Serialize, R: DeserializeOwned>(
+        &self,
+        event: impl AsRef<str>,
+        data: T,
+    ) -> Result<ServerReplies<R>, EmitError> {
+        let payload = server_event(event.as_ref(), &data)?;
+        let mut answers = ServerReplies {
+            replies: Vec::new(),
+            missing: Vec::new(),
+        };
+        if let Some(cluster) = self.shared().cluster().filter(|c| !c.is_alone()) {
+            let (replies, missing) = cluster.server_side_emit(self.name(), &payload, None).await;
+            let replies = replies.into_iter().map(|(node, payload)| ServerReply {
+                node,
+                data: payload.deserialize_args(false),
+            });
+            answers.replies.extend(replies);
+            answers.missing = missing;
+        }
+        Ok(answers)
+    }
+}
+
+fn server_event<T: Serialize>(event: &str, data: &T) -> Result<Payload, EmitError> {
+    if RESERVED.contains(&event) {
+        return Err(EmitError::Reserved(event.to_owned()));
+    }
+    Ok(Payload::event(event, data)?)
+}
