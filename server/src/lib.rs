@@ -1,7 +1,5 @@
 //! Server half of socketio-cluster.
 
-pub mod metrics;
-
 pub mod extract;
 pub mod handler;
 
@@ -15,6 +13,7 @@ mod extensions;
 mod handshake;
 mod http;
 mod listeners;
+mod metrics;
 mod middleware;
 mod namespace;
 mod options;
@@ -29,6 +28,7 @@ pub use extensions::Extensions;
 pub use handler::Reply;
 pub use handshake::Handshake;
 pub use listeners::HandlerId;
+pub use metrics::{Metrics, Snapshot};
 pub use middleware::{ConnectError, EventError};
 pub use namespace::{Namespace, NamespaceRequest, ParentNamespace, PatternError};
 pub use options::Options;

@@ -8,9 +8,6 @@
 //! the names of namespaces, which only the application creates and of which only the first
 //! [`NAMED_NAMESPACES`] are told apart.
 
-// The layers that record are being built beside this file.
-#![allow(dead_code)]
-
 mod exposition;
 mod process;
 mod stripes;

@@ -159,6 +159,13 @@ impl Namespace {
         self.0.members.lock().rooms.members(&room)
     }
 
+    /// Number of sockets of this node in a room; cheaper than to list them.
+    #[must_use]
+    pub fn room_size(&self, room: impl Into<Room>) -> usize {
+        let room = room.into();
+        self.0.members.lock().rooms.member_count(&room)
+    }
+
     // For the layers around
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -90,10 +90,9 @@ impl Conn {
             }
             None => Frame::control(&farewell).write_payload(&mut payload),
         }
-        Ok(PollBody {
-            payload: payload.finish(),
-            compress,
-        })
+        let payload = payload.finish();
+        self.engine().metrics().bytes_out(payload.body.len());
+        Ok(PollBody { payload, compress })
     }
 
     /// Registers a POST, before its body is read. Dropping the guard unfinished means that the client went away.

@@ -1,0 +1,26 @@
+//! Log lines on standard error.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use super::config::{LogFormat, Settings};
+
+/// Starts logging for the whole process.
+pub(crate) fn start(settings: &Settings) -> Result<(), String> {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter(&settings.log)?)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match settings.log_format {
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Pretty => lines.try_init(),
+    }
+    .map_err(|error| error.to_string())
+}
+
+/// Reads a filter such as `info,hyper=debug`.
+pub(crate) fn filter(text: &str) -> Result<EnvFilter, String> {
+    let filter = EnvFilter::builder().parse(text);
+    filter.map_err(|error| format!("not a filter such as info or info,hyper=debug: {error}"))
+}

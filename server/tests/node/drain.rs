@@ -1,0 +1,64 @@
+use rustix::process::Signal;
+
+use super::http::{get, try_request};
+use super::process::Node;
+use super::session::Session;
+
+#[test]
+fn an_idle_node_ends_at_once_with_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let node = Node::start(&[]);
+        node.signal(signal);
+        node.wait_for("drained");
+        assert_eq!(node.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn readiness_goes_first_and_a_second_signal_forces() {
+    let node = Node::start(&[
+        "--internal-address=127.0.0.1:0",
+        "--drain-delay=5min",
+        "--drain-grace=10min",
+    ]);
+    let internal = node.internal.expect("internal address");
+    assert_eq!(get(internal, "/readyz").status, 200);
+    let _session = Session::open(node.address);
+    node.signal(Signal::TERM);
+    node.wait_for("draining");
+    let probe = || get(internal, "/readyz").status;
+    // The line is written just before.
+    while probe() == 200 {}
+    assert_eq!(probe(), 503);
+    assert_eq!(get(internal, "/healthz").status, 200);
+    assert_eq!(
+        get(node.address, "/socket.io/?EIO=4&transport=polling").status,
+        200
+    );
+
+    node.signal(Signal::TERM);
+    assert_eq!(node.wait().code(), Some(128 + 15));
+}
+
+#[test]
+fn clients_lose_their_transport_and_may_come_back() {
+    let node = Node::start(&[]);
+    let mut session = Session::open(node.address);
+    let poll = std::thread::spawn(move || session.receive());
+    node.signal(Signal::INT);
+    // An Engine.IO close. A Socket.IO DISCONNECT ("41") would keep clients from reconnecting.
+    assert_eq!(poll.join().expect("answer"), "1");
+    node.wait_for("drained");
+    let refused = try_request(node.address, "GET", "/healthz", &[], "");
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(node.wait().code(), Some(0));
+}
+
+#[test]
+fn the_grace_period_is_a_bound() {
+    let node = Node::start(&["--drain-delay=0", "--drain-window=0", "--drain-grace=200ms"]);
+    // Nobody polls, so this client cannot be told that it is closed.
+    let _session = Session::open(node.address);
+    node.signal(Signal::TERM);
+    assert_eq!(node.wait().code(), Some(0));
+}

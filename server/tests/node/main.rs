@@ -1,0 +1,9 @@
+//! The stock node as people run it: the binary, its flags, its signals, its pages.
+
+mod config;
+mod demo;
+mod drain;
+mod http;
+mod pages;
+mod process;
+mod session;
