@@ -426,3 +426,82 @@ async fn answers_are_compressed_from_the_threshold_on() {
         .await;
     assert_eq!(raw.answer().await.header("content-encoding"), None);
 }
+
+#[tokio::test]
+async fn a_close_packet_ends_the_session() {
+    let served = serve(|_| {}).await;
+    let (target, mut poll) = joined(&served).await;
+    poll.request("GET", &target, "", b"").await;
+    let mut post = served.connect().await;
+    // What follows it is dropped.
+    assert_eq!(
+        post.post(&target, "1\u{1e}42[\"say\",\"late\"]")
+            .await
+            .text(),
+        "ok"
+    );
+    let answer = poll.answer().await;
+    assert!(
+        ["6", "1"].contains(&answer.text()) || answer.status == 400,
+        "{answer:?}"
+    );
+    gone(&target, &served).await;
+}
+
+#[tokio::test]
+async fn packets_before_a_bad_one_are_dispatched() {
+    let served = serve(|_| {}).await;
+    let (witness, mut raw) = joined(&served).await;
+    let (target, mut post) = joined(&served).await;
+    assert_eq!(
+        post.post(
+            &target,
+            "42[\"shout\",\"first\"]\u{1e}x\u{1e}42[\"shout\",\"second\"]"
+        )
+        .await
+        .text(),
+        "ok"
+    );
+    gone(&target, &served).await;
+    assert_eq!(raw.get(&witness).await.text(), "42[\"shouted\",\"first\"]");
+}
+
+#[tokio::test]
+async fn many_packets_in_one_body() {
+    let served = serve(|_| {}).await;
+    let (target, mut raw) = joined(&served).await;
+    // As many as fit; python-engineio throws away bodies of more than 16.
+    let body = vec!["3"; 499_000].join("\u{1e}");
+    assert_eq!(raw.post(&target, &body).await.text(), "ok");
+    alive(&target, &mut raw).await;
+}
+
+#[tokio::test]
+async fn upgrade_moves_the_session() {
+    let served = serve(|_| {}).await;
+    let (target, mut poll) = joined(&served).await;
+    let query = target
+        .trim_start_matches("/socket.io/?")
+        .replace("polling", "websocket");
+    let (mut socket, answer) = served.websocket(&query, "").await;
+    assert_eq!(answer.status, 101);
+    poll.request("GET", &target, "", b"").await;
+    socket.send_text("2probe").await;
+    assert_eq!(socket.text().await, "3probe");
+    // The pending GET is let go, so that the client can go on.
+    assert_eq!(poll.answer().await.text(), "6");
+    // Until the upgrade is complete, data goes by polling.
+    assert_eq!(
+        poll.post(&target, "42[\"say\",\"between\"]").await.text(),
+        "ok"
+    );
+    assert_eq!(poll.get(&target).await.text(), "42[\"said\",\"between\"]");
+    socket.send_text("5").await;
+    socket.send_text("42[\"say\",\"after\"]").await;
+    assert_eq!(socket.text().await, "42[\"said\",\"after\"]");
+    let answer = poll.get(&target).await;
+    assert_eq!(
+        (answer.status, answer.text()),
+        (400, r#"{"code":3,"message":"Bad request"}"#)
+    );
+}

@@ -188,3 +188,100 @@ async fn websockets_count_as_connections() {
     drop(socket);
     assert_eq!(second.answer().await.status, 404);
 }
+
+/// Bytes of a client's frame with an all-zero mask, which leaves the payload as it is.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        short @ 0..=125 => frame.push(0x80 | u8::try_from(short).unwrap()),
+        long => {
+            frame.push(0x80 | 126);
+            frame.extend(u16::try_from(long).unwrap().to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}
+
+#[tokio::test]
+async fn broken_frames_close_only_their_sender() {
+    let served = serve(|options| options.max_http_buffer_size = 1000).await;
+    let (mut bystander, _) = served.websocket(OPEN, "").await;
+    assert!(bystander.text().await.starts_with("0{"));
+    let announced = [0x81, 0x80 | 127, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0];
+    for (name, bytes, code) in [
+        ("reserved bit", frame(0xc1, b"40"), 1002),
+        ("unknown opcode", frame(0x83, b"40"), 1002),
+        ("unmasked", vec![0x81, 0x02, b'4', b'0'], 1002),
+        ("fragmented ping", frame(0x09, b""), 1002),
+        ("long ping", frame(0x89, &[b'x'; 126]), 1002),
+        ("continuation of nothing", frame(0x80, b"40"), 1002),
+        ("close with one byte", frame(0x88, &[3]), 1002),
+        (
+            "close with a forbidden code",
+            frame(0x88, &1005_u16.to_be_bytes()),
+            1002,
+        ),
+        ("invalid UTF-8", frame(0x81, b"4\xff"), 1007),
+        ("too long", frame(0x81, &[b'4'; 1001]), 1009),
+        (
+            "announced too long, body never sent",
+            announced.to_vec(),
+            1009,
+        ),
+    ] {
+        let (mut socket, answer) = served.websocket(OPEN, "").await;
+        assert_eq!(answer.status, 101);
+        assert!(socket.text().await.starts_with("0{"));
+        socket.send_bytes(&bytes).await;
+        let (first, payload) = socket.frame().await;
+        assert_eq!(
+            (first, &payload[..2]),
+            (0x88, &u16::to_be_bytes(code)[..]),
+            "{name}"
+        );
+        // The client's own close frame, then its end: the server ends as well.
+        assert_eq!(socket.closed().await, b"", "{name}");
+    }
+    bystander.send_text("40").await;
+    assert!(bystander.text().await.starts_with("40{"));
+}
+
+#[tokio::test]
+async fn fragments_pings_and_the_limit_itself() {
+    let served = serve(|options| options.max_http_buffer_size = 1000).await;
+    let (mut socket, _) = served.websocket(OPEN, "").await;
+    assert!(socket.text().await.starts_with("0{"));
+    socket.send_bytes(&frame(0x01, b"4")).await;
+    socket.send_bytes(&frame(0x89, b"now")).await;
+    socket.send_bytes(&frame(0x80, b"0")).await;
+    assert_eq!(socket.frame().await, (0x8a, b"now".to_vec()));
+    assert!(socket.text().await.starts_with("40{"));
+    let text = "x".repeat(1000 - 12);
+    socket
+        .send_bytes(&frame(0x81, format!("42[\"say\",\"{text}\"]").as_bytes()))
+        .await;
+    assert_eq!(socket.text().await, format!("42[\"said\",\"{text}\"]"));
+}
+
+#[tokio::test]
+async fn endings_from_the_client() {
+    let served = serve(|_| {}).await;
+    // A close frame, and the packet that Node ignores: both end the session with a close frame.
+    for bytes in [
+        frame(0x88, &1000_u16.to_be_bytes()),
+        frame(0x88, b""),
+        frame(0x81, b"1"),
+    ] {
+        let (mut socket, _) = served.websocket(OPEN, "").await;
+        let id = sid(&socket.text().await);
+        socket.send_bytes(&bytes).await;
+        assert_eq!(socket.frame().await.0, 0x88, "{bytes:?}");
+        let answer = served.get(&target(&id)).await;
+        assert_eq!(
+            (answer.status, answer.text()),
+            (400, r#"{"code":1,"message":"Session ID unknown"}"#)
+        );
+    }
+}

@@ -21,8 +21,8 @@ impl Drop for Served {
     }
 }
 
-/// Starts a server with the changed default options. It knows one event, `say`, which it answers by emitting `said`
-/// with the same text.
+/// Starts a server with the changed default options. It answers the event `say` by emitting `said` with the same text,
+/// and passes `shout` on to all others as `shouted`.
 pub async fn serve(change: impl FnOnce(&mut Options)) -> Served {
     serve_within(Limits::default(), change).await
 }
@@ -50,6 +50,9 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Server {
     server.on_connect(async |socket: Socket| {
         socket.on("say", async |socket: Socket, Data(text): Data<String>| {
             let _ = socket.emit("said", &text);
+        });
+        socket.on("shout", async |socket: Socket, Data(text): Data<String>| {
+            let _ = socket.broadcast().emit("shouted", &text);
         });
     });
     server
