@@ -292,3 +292,14 @@ impl Drop for Client {
         }
     }
 }
+
+#[cfg(test)]
+mod size {
+    /// Paid by every connection, so growth here must be meant.
+    #[test]
+    fn a_client_stays_small() {
+        let (client, slot) = (size_of::<super::Client>(), size_of::<super::Slot>());
+        assert!(client <= 176, "client is {client} bytes");
+        assert!(slot <= 24, "slot is {slot} bytes");
+    }
+}

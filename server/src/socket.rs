@@ -552,3 +552,13 @@ impl Socket {
         self.0.conn.send(frame, volatile);
     }
 }
+
+#[cfg(test)]
+mod size {
+    /// Paid by every socket; what only some sockets need is behind a pointer.
+    #[test]
+    fn a_socket_stays_small() {
+        let size = size_of::<super::Inner>();
+        assert!(size <= 200, "socket is {size} bytes");
+    }
+}
