@@ -11,6 +11,7 @@ mod tasks;
 use std::sync::Arc;
 use std::task::Context;
 
+use smallvec::SmallVec;
 use socketio_core::engine::{CloseReason, Message, Revision};
 use socketio_core::packet::{DecodeError, DecodeLimits, Packet, PacketDecoder};
 
@@ -54,7 +55,7 @@ pub(crate) struct Client {
     conn: Arc<Conn>,
     decoder: PacketDecoder,
     /// Nearly always one, so a search is quick.
-    slots: Vec<Slot>,
+    slots: SmallVec<[Slot; 1]>,
     tasks: Tasks,
     /// Events in the queues of all slots.
     queued: usize,
@@ -103,7 +104,7 @@ impl Client {
             table: Arc::clone(table),
             conn: Arc::clone(conn),
             decoder: PacketDecoder::new(options.parser, conn.revision(), limits),
-            slots: Vec::new(),
+            slots: SmallVec::new(),
             tasks: Tasks::default(),
             queued: 0,
             held: 0,
@@ -198,6 +199,11 @@ impl Client {
         self.decoder.reset();
         for slot in std::mem::take(&mut self.slots) {
             self.leave(slot, reason.into());
+        }
+        // The session may have ended after the last poll of this turn, and disconnect handlers that
+        // wait know no waker yet.
+        if self.tasks.has_fresh() {
+            self.conn.wake();
         }
     }
 

@@ -184,7 +184,8 @@ impl Namespace {
         self.0.outgoing.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn socket_left(&self, reason: DisconnectReason) {
+    pub(crate) fn socket_left(&self, id: &SocketId, reason: DisconnectReason) {
+        tracing::debug!(namespace = self.name(), socket = %id, %reason, "disconnected");
         self.shared()
             .metrics()
             .socket_disconnected(&self.0.metrics, reason.as_str());

@@ -139,6 +139,9 @@ impl Server {
     /// A dynamic namespace: clients may join any whose name the regular expression finds a match in.
     /// Anchor it by `^` and `$` to mean the whole name.
     ///
+    /// Clients choose how many such namespaces exist. Unless the pattern matches only a few names,
+    /// set [`Options::cleanup_empty_child_namespaces`].
+    ///
     /// # Errors
     ///
     /// When `pattern` is no regular expression.

@@ -485,7 +485,7 @@ impl Socket {
                 collector.lost(self.id());
             }
         }
-        self.0.namespace.socket_left(reason);
+        self.0.namespace.socket_left(self.id(), reason);
         true
     }
 

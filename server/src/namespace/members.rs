@@ -105,6 +105,7 @@ impl Namespace {
             events
         };
         admission.keep();
+        tracing::debug!(namespace = self.name(), socket = %socket.id(), "connected");
         self.shared().metrics().socket_connected(&self.0.metrics);
         self.tell_rooms(&events);
         if !early.is_empty() {
