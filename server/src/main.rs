@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use node::config::{self, Request};
+use node::logging;
 
 /// `EX_USAGE` of `sysexits.h`: the configuration is wrong, and starting again will not help.
 const BAD_CONFIGURATION: u8 = 64;
@@ -26,6 +27,10 @@ fn main() -> ExitCode {
             (settings, Some(text))
         }
     };
+    // A check says what it has to say on its own; only a node logs.
+    if answer.is_none() {
+        logging::start(&settings);
+    }
     let parts = match node::prepare(&settings) {
         Ok(parts) => parts,
         Err(error) => return fail(&error, BAD_CONFIGURATION),

@@ -4,7 +4,7 @@ mod admin;
 pub(crate) mod config;
 mod demo;
 mod limits;
-mod logging;
+pub(crate) mod logging;
 mod options;
 mod page;
 mod signals;
@@ -44,8 +44,6 @@ pub(crate) enum RunError {
         #[source]
         source: io::Error,
     },
-    #[error("cannot start logging: {0}")]
-    Logging(String),
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
 }
@@ -69,7 +67,6 @@ pub(crate) fn prepare(settings: &Settings) -> Result<Parts, PrepareError> {
 
 /// Runs a node until a signal ends it.
 pub(crate) fn run(settings: &Settings, parts: Parts) -> Result<ExitCode, RunError> {
-    logging::start(settings).map_err(RunError::Logging)?;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = settings.worker_threads {
         builder.worker_threads(threads);

@@ -6,17 +6,16 @@ use tracing_subscriber::EnvFilter;
 
 use super::config::{LogFormat, Settings};
 
-/// Starts logging for the whole process.
-pub(crate) fn start(settings: &Settings) -> Result<(), String> {
+/// Starts logging for the whole process. The settings' filter was found good.
+pub(crate) fn start(settings: &Settings) {
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter(&settings.log)?)
+        .with_env_filter(filter(&settings.log).unwrap_or_default())
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     match settings.log_format {
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-        LogFormat::Pretty => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+        LogFormat::Pretty => lines.init(),
     }
-    .map_err(|error| error.to_string())
 }
 
 /// Reads a filter such as `info,hyper=debug`.

@@ -23,7 +23,7 @@ fn readiness_goes_first_and_a_second_signal_forces() {
     ]);
     let internal = node.internal.expect("internal address");
     assert_eq!(get(internal, "/readyz").status, 200);
-    let _session = Session::open(node.address);
+    let _session = Session::open(node.address());
     node.signal(Signal::TERM);
     node.wait_for("draining");
     let probe = || get(internal, "/readyz").status;
@@ -32,7 +32,7 @@ fn readiness_goes_first_and_a_second_signal_forces() {
     assert_eq!(probe(), 503);
     assert_eq!(get(internal, "/healthz").status, 200);
     assert_eq!(
-        get(node.address, "/socket.io/?EIO=4&transport=polling").status,
+        get(node.address(), "/socket.io/?EIO=4&transport=polling").status,
         200
     );
 
@@ -43,13 +43,13 @@ fn readiness_goes_first_and_a_second_signal_forces() {
 #[test]
 fn clients_lose_their_transport_and_may_come_back() {
     let node = Node::start(&[]);
-    let mut session = Session::open(node.address);
+    let mut session = Session::open(node.address());
     let poll = std::thread::spawn(move || session.receive());
     node.signal(Signal::INT);
     // An Engine.IO close. A Socket.IO DISCONNECT ("41") would keep clients from reconnecting.
     assert_eq!(poll.join().expect("answer"), "1");
     node.wait_for("drained");
-    let refused = try_request(node.address, "GET", "/healthz", &[], "");
+    let refused = try_request(node.address(), "GET", "/healthz", &[], "");
     assert!(refused.is_err(), "{refused:?}");
     assert_eq!(node.wait().code(), Some(0));
 }
@@ -58,7 +58,7 @@ fn clients_lose_their_transport_and_may_come_back() {
 fn the_grace_period_is_a_bound() {
     let node = Node::start(&["--drain-delay=0", "--drain-window=0", "--drain-grace=200ms"]);
     // Nobody polls, so this client cannot be told that it is closed.
-    let _session = Session::open(node.address);
+    let _session = Session::open(node.address());
     node.signal(Signal::TERM);
     assert_eq!(node.wait().code(), Some(0));
 }

@@ -1,5 +1,8 @@
 use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use super::http::{get, request};
@@ -20,7 +23,7 @@ fn the_start_up_line_says_what_runs() {
 #[test]
 fn the_page_is_served_with_its_files() {
     let node = Node::start(&[]);
-    let index = get(node.address, "/");
+    let index = get(node.address(), "/");
     assert_eq!(index.status, 200);
     assert_eq!(
         index.header("content-type"),
@@ -39,27 +42,27 @@ fn the_page_is_served_with_its_files() {
     assert!(files.len() >= 2, "{files:?}");
     for file in files {
         let target = format!("/{}", file.trim_start_matches("./"));
-        assert_eq!(get(node.address, &target).status, 200, "{target}");
+        assert_eq!(get(node.address(), &target).status, 200, "{target}");
     }
 
     let etag = index.header("etag").expect("etag");
-    let again = request(node.address, "GET", "/", &[("If-None-Match", etag)], "");
+    let again = request(node.address(), "GET", "/", &[("If-None-Match", etag)], "");
     assert_eq!((again.status, again.body.as_str()), (304, ""));
-    let head = request(node.address, "HEAD", "/", &[], "");
+    let head = request(node.address(), "HEAD", "/", &[], "");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
-    let post = request(node.address, "POST", "/", &[], "");
+    let post = request(node.address(), "POST", "/", &[], "");
     assert_eq!(
         (post.status, post.header("allow")),
         (405, Some("GET, HEAD"))
     );
-    assert_eq!(get(node.address, "/nothing").status, 404);
+    assert_eq!(get(node.address(), "/nothing").status, 404);
 }
 
 #[test]
 fn without_the_demo_there_is_no_page() {
     let node = Node::start(&["--demo=false"]);
-    assert_eq!(get(node.address, "/").status, 404);
-    assert_eq!(get(node.address, "/healthz").status, 200);
+    assert_eq!(get(node.address(), "/").status, 404);
+    assert_eq!(get(node.address(), "/healthz").status, 200);
 }
 
 #[test]
@@ -67,7 +70,7 @@ fn probes_move_to_the_internal_address() {
     let node = Node::start(&["--internal-address=127.0.0.1:0"]);
     let internal = node.internal.expect("in the start-up line");
     for path in ["/healthz", "/readyz", "/metrics"] {
-        assert_eq!(get(node.address, path).status, 404, "{path}");
+        assert_eq!(get(node.address(), path).status, 404, "{path}");
         assert_eq!(get(internal, path).status, 200, "{path}");
     }
     assert_eq!(get(internal, "/").status, 404);
@@ -77,7 +80,7 @@ fn probes_move_to_the_internal_address() {
 fn metrics_follow_what_happens() {
     let node = Node::start(&[]);
     let scrape = || {
-        let page = get(node.address, "/metrics");
+        let page = get(node.address(), "/metrics");
         let kind = page.header("content-type").expect("type");
         assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
         assert!(page.body.ends_with("# EOF\n"), "{}", page.body);
@@ -91,11 +94,11 @@ fn metrics_follow_what_happens() {
     let before = scrape();
     assert_eq!(before["socketio_connections{transport=\"polling\"}"], 0.0);
 
-    let refused = get(node.address, "/socket.io/?EIO=4&transport=carrier-pigeon");
+    let refused = get(node.address(), "/socket.io/?EIO=4&transport=carrier-pigeon");
     assert_eq!(refused.status, 400);
-    let mut session = Session::open(node.address);
-    session.call(json!(["join", "room"]));
-    session.call(json!(["echo", "x".repeat(1_000)]));
+    let mut session = Session::open(node.address());
+    session.call(&json!(["join", "room"]));
+    session.call(&json!(["echo", "x".repeat(1_000)]));
 
     let during = scrape();
     for (name, value) in [
@@ -135,4 +138,19 @@ fn metrics_follow_what_happens() {
         1.0
     );
     assert_eq!(after["socketio_fan_out_seconds_count"], 1.0);
+}
+
+#[test]
+fn a_unix_socket_takes_the_place_of_the_port() {
+    let path = std::env::temp_dir().join(format!("socketio-node-{}.sock", std::process::id()));
+    let node = Node::start(&["--unix-socket", path.to_str().expect("text")]);
+    assert_eq!(node.start["address"], format!("unix:{}", path.display()));
+    let mut stream = UnixStream::connect(&path).expect("connected");
+    write!(stream, "GET /readyz HTTP/1.0\r\n\r\n").expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("read");
+    assert!(answer.ends_with("ready\n"), "{answer}");
+    node.signal(Signal::TERM);
+    assert_eq!(node.wait().code(), Some(0));
+    assert!(!path.exists());
 }

@@ -31,12 +31,17 @@ pub(crate) fn output(arguments: &[&str]) -> Output {
 pub(crate) struct Node {
     child: Child,
     lines: Receiver<Value>,
-    pub(crate) address: SocketAddr,
+    address: Option<SocketAddr>,
     pub(crate) internal: Option<SocketAddr>,
     pub(crate) start: Value,
 }
 
 impl Node {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.expect("address in the start-up line")
+    }
+
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut command = command(&["--port=0", "--log-format=json"]);
         let started = command.args(arguments).stderr(Stdio::piped()).spawn();
@@ -57,7 +62,7 @@ impl Node {
             text.rsplit('/').next()?.parse().ok()
         };
         Self {
-            address: address("address").expect("address in the start-up line"),
+            address: address("address"),
             internal: address("internal_address"),
             start,
             child,

@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// Emits and returns the arguments of the acknowledgement.
-    pub(crate) fn call(&mut self, arguments: Value) -> Vec<Value> {
+    pub(crate) fn call(&mut self, arguments: &Value) -> Vec<Value> {
         self.send(&format!("427{arguments}"));
         let answer = self.receive();
         let answer = answer

@@ -70,7 +70,7 @@ impl Setting for SocketAddr {
 
 impl Setting for bool {
     const PLACEHOLDER: &'static str = "BOOL";
-    const IS_SWITCH: bool = true;
+    const IS_SWITCH: Self = true;
 
     fn from_text(text: &str) -> Result<Self, String> {
         match text {
