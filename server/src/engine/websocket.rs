@@ -190,12 +190,11 @@ impl WebSocket {
                 }
             },
             Half::Other(stream) => {
-                let outcome = outbox.flush_with(|slices| {
-                    match stream.as_mut().poll_write_vectored(cx, slices) {
+                let outcome =
+                    outbox.flush_with(|bytes| match stream.as_mut().poll_write(cx, bytes) {
                         Poll::Ready(outcome) => outcome,
                         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-                    }
-                });
+                    });
                 match outcome {
                     Flushed::Empty => {
                         self.unflushed = true;

@@ -38,17 +38,13 @@ fn write_in_steps(outbox: &mut Outbox, step: usize) -> Vec<u8> {
     let mut out = Vec::new();
     loop {
         let mut open = true;
-        let outcome = outbox.flush_with(|slices| {
+        let outcome = outbox.flush_with(|bytes| {
             if !std::mem::replace(&mut open, false) {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            let mut left = step;
-            for slice in slices {
-                let n = left.min(slice.len());
-                out.extend_from_slice(&slice[..n]);
-                left -= n;
-            }
-            Ok(step - left)
+            let n = step.min(bytes.len());
+            out.extend_from_slice(&bytes[..n]);
+            Ok(n)
         });
         match outcome {
             Flushed::Empty => return out,
