@@ -103,8 +103,7 @@ describe("coming and going", () => {
     },
     "a GET that is dropped": async () => {
       const session = await Polling.connect(server);
-      const get = session.beginGet();
-      await new Promise((resolve) => get.request.once("finish", resolve));
+      const get = await session.pendingGet();
       get.abort();
       await server.reason(session.id);
     },

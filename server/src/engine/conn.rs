@@ -146,10 +146,6 @@ impl Conn {
 
     pub(super) fn set_closed(&self) {
         self.state.store(CLOSED, Ordering::Release);
-        let waker = self.requests.lock().post_waker.take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
     }
 
     /// Queues `frame` for the client. Never blocks; a closed session ignores it.

@@ -200,12 +200,11 @@ impl PostGuard {
     pub(crate) async fn session_ended(&self) {
         poll_fn(|cx| {
             let mut requests = self.conn.requests.lock();
-            if self.conn.is_open() {
-                requests.post_waker = Some(cx.waker().clone());
-                Poll::Pending
-            } else {
-                Poll::Ready(())
+            if self.conn.outbox().is_closed() {
+                return Poll::Ready(());
             }
+            requests.post_waker = Some(cx.waker().clone());
+            Poll::Pending
         })
         .await;
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use socketio_core::engine::{
-    CloseReason, Control, Output, PayloadDecoder, Session, SessionConfig, TransportKind,
+    CloseReason, Control, Output, PacketKind, PayloadDecoder, Session, SessionConfig, TransportKind,
 };
 use socketio_core::frame::Frame;
 use socketio_core::websocket::{OpCode, close_frame, frame};
@@ -318,6 +318,13 @@ impl SessionTask {
             }
             self.drain(now);
         }
+        // The farewell waits for a GET, which this client will not send.
+        let mut rest = posted.packets.by_ref().flatten();
+        if matches!(self.phase, Phase::Closing { .. })
+            && rest.any(|packet| packet.kind == PacketKind::Close)
+        {
+            self.vanish();
+        }
         // The request may have been given up meanwhile.
         let _: Result<(), ()> = posted.done.send(());
         true
@@ -430,6 +437,10 @@ impl SessionTask {
             .metrics()
             .dropped("closed", frames as u64);
         self.conn.engine().remove(&self.conn);
+        let waker = self.conn.requests.lock().post_waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         self.link = Link::Gone;
         self.posted = None;
         self.phase = Phase::Over;
