@@ -130,7 +130,8 @@ fn decode(c: &mut Criterion) {
     group.bench_function("polling payload of 16 chats", |b| {
         b.iter(|| PayloadDecoder::new(Revision::V4, black_box(body.clone()), false).count());
     });
-    group.bench_function("packet of a payload", |b| {
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function("json: chat, and the name of the event", |b| {
         let mut decoder =
             PacketDecoder::new(ParserKind::Json, Revision::V4, DecodeLimits::default());
         b.iter(|| match decoder.handle_text(text.clone()) {

@@ -111,14 +111,18 @@ fn change(c: &mut Criterion) {
         });
     });
     let rooms = RefCell::new(rooms);
+    // Far apart, so that the memory is cold, as in a real server.
+    let mut next = keys.iter().step_by(7 * 128).cycle();
     // The worst case: a broadcast holds all chunks, so each of these copies two.
     group.bench_function("leave and join during a broadcast to 100000", |b| {
         b.iter_batched(
             || rooms.borrow().select(&Target::room("everybody")),
             |selection| {
+                // Another one each time: who joined last is in the last chunk.
+                let key = *next.next().unwrap_or(&keys[0]);
                 let mut rooms = rooms.borrow_mut();
-                rooms.leave(keys[4711], &busy);
-                rooms.join(keys[4711], &busy);
+                rooms.leave(key, &busy);
+                rooms.join(key, &busy);
                 selection
             },
             criterion::BatchSize::PerIteration,

@@ -139,10 +139,10 @@ mod tests {
     fn repeated_headers_are_joined_and_repeated_parameters_replaced() {
         let list = [("a", "1"), ("b", "2"), ("a", "3")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let texts = |value: Value| super::texts(Some(&value));
-        let joined = texts(pairs(&list, ", "));
+        let read = |value: Value| texts(Some(&value));
+        let joined = read(pairs(&list, ", "));
         assert_eq!(joined[0], ("a".to_owned(), "1, 3".to_owned()));
-        let replaced = texts(pairs(&list, ""));
+        let replaced = read(pairs(&list, ""));
         assert_eq!(replaced[0], ("a".to_owned(), "3".to_owned()));
         assert_eq!(replaced.len(), 2);
     }

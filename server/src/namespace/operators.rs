@@ -218,10 +218,7 @@ impl Namespace {
 
     pub(crate) fn fetch_local(&self, target: &Target) -> Vec<RemoteSocket> {
         let sockets = self.sockets_of(target);
-        sockets
-            .iter()
-            .map(|socket| RemoteSocket::of(socket))
-            .collect()
+        sockets.iter().map(RemoteSocket::of).collect()
     }
 
     pub(crate) fn join_local(&self, target: &Target, rooms: &[Room]) {
