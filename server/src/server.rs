@@ -284,7 +284,7 @@ impl Server {
 #[derive(Debug, Default)]
 #[must_use = "`build` makes the server"]
 pub struct ServerBuilder {
-    options: Options,
+    pub(crate) options: Options,
     state: TypeMap,
     node_id: Option<NodeId>,
     adapter: Option<Arc<dyn Adapter>>,

@@ -9,9 +9,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
-use http_support::Answer;
 use http_support::serve::{Served, serve, target};
-use socketio_server::{ClientFiles, ClientFilesError, Cookie, Cors, CorsOrigin, HeadersHook};
+use http_support::{Answer, Raw};
+use socketio_server::{
+    AllowedOrigins, ClientFiles, ClientFilesError, Cookie, Cors, CorsOrigin, Handshake,
+    HeadersHook, Listener, Server,
+};
 
 const OPEN: &str = "/socket.io/?EIO=4&transport=polling";
 
@@ -307,4 +310,48 @@ fn wrong_folders_are_named() {
         ClientFiles::load(package.0.join("dist")),
         Err(ClientFilesError::Read(..))
     ));
+}
+
+#[tokio::test]
+async fn builder_sets_what_concerns_http() {
+    let package = Package::new("builder");
+    let io = Server::builder()
+        .cors(Cors::default())
+        .allowed_origins(AllowedOrigins::list(["http://a"]))
+        .cookie(Cookie::default())
+        .http_compression(None)
+        .allow_request(async |handshake: Handshake| {
+            if handshake.query_value("ticket").is_some() {
+                Ok(())
+            } else {
+                Err("no ticket")
+            }
+        })
+        .initial_headers(|headers, _| {
+            headers.insert("x-first", HeaderValue::from_static("1"));
+        })
+        .headers(|headers, _| {
+            headers.insert("x-all", HeaderValue::from_static("1"));
+        })
+        .on_connection_error(|error, _| assert_eq!(error.message, "no ticket"))
+        .body_read_timeout(Duration::from_secs(1))
+        .serve_client(package.0.join("dist"))
+        .unwrap()
+        .build();
+    let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(listener.serve(io.service()));
+    let mut raw = Raw::connect(address).await;
+    assert_eq!(raw.get(OPEN).await.status, 403);
+    let answer = raw.get(&format!("{OPEN}&ticket=1")).await;
+    for header in [
+        "access-control-allow-origin",
+        "set-cookie",
+        "x-first",
+        "x-all",
+    ] {
+        assert!(answer.header(header).is_some(), "{header}: {answer:?}");
+    }
+    assert_eq!(raw.get("/socket.io/socket.io.js").await.status, 200);
+    assert!(Server::builder().serve_client("/nowhere").is_err());
 }

@@ -7,6 +7,7 @@
 //! * [`listener`], [`connection`], [`tls`]: the sockets below, for those who bring no HTTP server of their own.
 
 mod body;
+mod builder;
 mod compression;
 mod connection;
 mod cookie;
