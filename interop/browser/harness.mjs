@@ -20,6 +20,9 @@ const REFERENCE = here("reference.mjs");
 const NODE_BIN = process.env.SOCKETIO_NODE_BIN;
 export const serverName = NODE_BIN ? "node" : "reference";
 
+// A node takes every SOCKETIO_ variable for a setting, and refuses those it does not know.
+const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SOCKETIO_")));
+
 /** Asks until `condition` gives something truthy. */
 export async function until(condition, what, timeout = 15_000) {
   const deadline = performance.now() + timeout;
@@ -41,7 +44,7 @@ async function freePort() {
 }
 
 /** Starts a server that can be stopped and started again on the same port. */
-export async function startServer({ flags = [], env = {} } = {}) {
+export async function startServer({ flags = [] } = {}) {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}/`;
   let child = null;
@@ -50,7 +53,7 @@ export async function startServer({ flags = [], env = {} } = {}) {
     const command = NODE_BIN
       ? [NODE_BIN, ["--host", "127.0.0.1", "--port", String(port), ...flags]]
       : [process.execPath, [REFERENCE, "--port", String(port), ...flags]];
-    child = spawn(...command, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+    child = spawn(...command, { stdio: ["ignore", "pipe", "pipe"], env: environment, cwd: here(".") });
     const said = [];
     for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on("line", (line) => said.push(line));
     await until(async () => {

@@ -137,6 +137,22 @@ describe(`the official client in a browser, served by the ${serverName}`, () => 
     }
   }
 
+  test("the bundle is found beside the server, and comes with a validator", async () => {
+    const plain = await startServer();
+    try {
+      for (const [file, type] of [["socket.io.js", /javascript/], ["socket.io.esm.min.js", /javascript/], ["socket.io.min.js.map", /json/]]) {
+        const response = await fetch(`${plain.url}socket.io/${file}`);
+        assert.equal(response.status, 200, file);
+        assert.match(response.headers.get("content-type"), type);
+        assert.ok((await response.arrayBuffer()).byteLength > 10_000);
+        const again = await fetch(response.url, { headers: { "if-none-match": response.headers.get("etag") } });
+        assert.equal(again.status, 304);
+      }
+    } finally {
+      await plain.stop();
+    }
+  });
+
   test("the page and a python client understand each other", async () => {
     const peer = await startPeer(server.url, "lobby");
     const page = await browser.tab(server.url);

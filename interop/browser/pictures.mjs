@@ -46,7 +46,7 @@ async function say(page, text) {
 const browser = await startBrowser();
 const server = await startServer();
 try {
-  const desk = await browser.tab(server.url, { width: 1360, height: 820 });
+  const desk = await browser.tab(server.url, { width: 1360, height: 856 });
   const phone = await browser.tab(server.url, { width: 360, height: 740, scheme: "dark" });
   const third = await browser.tab(server.url);
   await enter(desk, "Steady Curlew");
