@@ -1,16 +1,17 @@
 //! Which socket of a namespace is in which room, and whom a [`Target`] means.
 
+mod listing;
 mod members;
 mod selection;
+mod slot;
 mod table;
 
 use std::collections::HashMap;
 
-use smallvec::SmallVec;
-
 use crate::ids::{Room, SocketId};
 use crate::target::Target;
 use members::{Entry, Members};
+use slot::{Membership, Slot};
 use table::Table;
 
 pub use selection::Selection;
@@ -56,37 +57,10 @@ pub struct SocketKey {
 }
 
 #[derive(Debug, Clone)]
-struct Slot {
-    id: SocketId,
-    generation: u32,
-    /// `all.get(position)` is this socket.
-    position: u32,
-    /// Whether it is still in the room of its own id; an application may leave that one too.
-    in_own_room: bool,
-    /// Without the own room. `rooms[m.room].members.get(m.position)` is this socket.
-    memberships: SmallVec<[Membership; 2]>,
-    /// Room to index in `memberships`; only for sockets in many rooms.
-    #[expect(
-        clippy::box_collection,
-        reason = "8 bytes in each socket instead of 48"
-    )]
-    lookup: Option<Box<HashMap<u32, u32>>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Membership {
-    room: u32,
-    position: u32,
-}
-
-#[derive(Debug, Clone)]
 struct RoomEntry<T> {
     name: Room,
     members: Members<T>,
 }
-
-/// Up to so many rooms a socket's memberships are searched one by one.
-const SEARCHED: usize = 32;
 
 /// What [`Rooms::join`] changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -144,15 +118,10 @@ impl<T: Clone> Rooms<T> {
             self.remove(older);
         }
         self.generation = self.generation.wrapping_add(1);
-        let index = self.sockets.insert(Slot {
-            id: id.clone(),
-            generation: self.generation,
-            // The end of the list, where the entry is about to be put.
-            position: self.all.len() as u32,
-            in_own_room: true,
-            memberships: SmallVec::new(),
-            lookup: None,
-        });
+        // At the end of the list, where the entry is about to be put.
+        let position = self.all.len() as u32;
+        let slot = Slot::new(id.clone(), self.generation, position);
+        let index = self.sockets.insert(slot);
         self.all.push(Entry {
             socket: index,
             membership: 0,
@@ -290,119 +259,6 @@ impl<T: Clone> Rooms<T> {
         selection
     }
 
-    /// Number of sockets.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    /// Whether there is no socket.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Number of rooms, without those that are only a socket's own.
-    #[must_use]
-    pub fn room_count(&self) -> usize {
-        self.by_name.len()
-    }
-
-    /// The handle of the socket with this id.
-    #[must_use]
-    pub fn get(&self, id: &SocketId) -> Option<&T> {
-        let index = *self.by_id.get(id)?;
-        let slot = self.sockets.get(index)?;
-        self.all.get(slot.position).map(|entry| &entry.handle)
-    }
-
-    /// The key of the socket with this id.
-    #[must_use]
-    pub fn key(&self, id: &SocketId) -> Option<SocketKey> {
-        let index = *self.by_id.get(id)?;
-        let generation = self.sockets.get(index)?.generation;
-        Some(SocketKey { index, generation })
-    }
-
-    /// Whether the socket is in the room.
-    #[must_use]
-    pub fn is_member(&self, key: SocketKey, room: &Room) -> bool {
-        let Some(slot) = self.slot(key) else {
-            return false;
-        };
-        if slot.id.as_str() == room.as_str() {
-            return slot.in_own_room;
-        }
-        let index = self.by_name.get(room);
-        index.is_some_and(|index| self.membership(key.index, *index).is_some())
-    }
-
-    /// The rooms of a socket, the one of its own id first, the others in no particular order.
-    #[must_use]
-    pub fn rooms_of(&self, key: SocketKey) -> Vec<Room> {
-        let Some(slot) = self.slot(key) else {
-            return Vec::new();
-        };
-        let own = slot.in_own_room.then(|| Room::from(&slot.id));
-        let others = slot.memberships.iter().filter_map(|membership| {
-            let entry = self.rooms.get(membership.room)?;
-            Some(entry.name.clone())
-        });
-        own.into_iter().chain(others).collect()
-    }
-
-    /// The ids of the sockets in a room.
-    #[must_use]
-    pub fn members(&self, room: &Room) -> Vec<SocketId> {
-        let listed = self.room(room).into_iter().flat_map(|r| r.members.iter());
-        let ids = listed.filter_map(|entry| {
-            let slot = self.sockets.get(entry.socket)?;
-            Some(slot.id.clone())
-        });
-        let owner = self.owner(room.as_str()).map(|(_, slot)| slot.id.clone());
-        owner.into_iter().chain(ids).collect()
-    }
-
-    /// Number of sockets in a room.
-    #[must_use]
-    pub fn member_count(&self, room: &Room) -> usize {
-        let listed = self.room(room).map_or(0, |room| room.members.len());
-        listed + usize::from(self.owner(room.as_str()).is_some())
-    }
-
-    /// The ids of all sockets.
-    pub fn ids(&self) -> impl Iterator<Item = &SocketId> {
-        self.by_id.keys()
-    }
-
-    /// The handles of all sockets.
-    pub fn handles(&self) -> impl Iterator<Item = &T> {
-        self.all.iter().map(|entry| &entry.handle)
-    }
-
-    /// Whether the room has a member.
-    #[must_use]
-    pub fn contains_room(&self, room: &Room) -> bool {
-        self.by_name.contains_key(room) || self.owner(room.as_str()).is_some()
-    }
-
-    /// The rooms that sockets joined; the rooms of their own ids are not among them.
-    pub fn joined_rooms(&self) -> impl Iterator<Item = &Room> {
-        self.by_name.keys()
-    }
-
-    /// All rooms, also the sockets' own ones.
-    #[must_use]
-    pub fn all_rooms(&self) -> Vec<Room> {
-        let own = self
-            .sockets
-            .iter()
-            .filter(|slot| slot.in_own_room && !self.by_name.contains_key(slot.id.as_str()));
-        own.map(|slot| Room::from(&slot.id))
-            .chain(self.by_name.keys().cloned())
-            .collect()
-    }
-
     fn slot(&self, key: SocketKey) -> Option<&Slot> {
         let slot = self.sockets.get(key.index)?;
         (slot.generation == key.generation).then_some(slot)
@@ -468,51 +324,6 @@ impl<T: Clone> Rooms<T> {
         if self.by_name.capacity() > 64 && self.by_name.len() * 8 < self.by_name.capacity() {
             self.by_name.shrink_to(self.by_name.len() * 2);
         }
-    }
-}
-
-impl Slot {
-    fn find(&self, room: u32) -> Option<u32> {
-        match &self.lookup {
-            Some(lookup) => lookup.get(&room).copied(),
-            None => {
-                let at = self.memberships.iter().position(|m| m.room == room)?;
-                Some(at as u32)
-            }
-        }
-    }
-
-    fn add(&mut self, membership: Membership) {
-        let at = self.memberships.len() as u32;
-        self.memberships.push(membership);
-        match &mut self.lookup {
-            Some(lookup) => {
-                lookup.insert(membership.room, at);
-            }
-            None if self.memberships.len() > SEARCHED => {
-                let indexed = self.memberships.iter().zip(0..).map(|(m, at)| (m.room, at));
-                self.lookup = Some(Box::new(indexed.collect()));
-            }
-            None => {}
-        }
-    }
-
-    /// Removes a membership; the last one takes its place and is returned if it moved.
-    fn take(&mut self, at: u32) -> (Membership, Option<Membership>) {
-        let removed = self.memberships.swap_remove(at as usize);
-        let moved = self.memberships.get(at as usize).copied();
-        if let Some(lookup) = &mut self.lookup {
-            lookup.remove(&removed.room);
-            if let Some(moved) = moved {
-                lookup.insert(moved.room, at);
-            }
-            // Half of the limit, so that a socket moving around it does not rebuild each time.
-            if self.memberships.len() < SEARCHED / 2 {
-                self.lookup = None;
-                self.memberships.shrink_to_fit();
-            }
-        }
-        (removed, moved)
     }
 }
 
