@@ -1,9 +1,10 @@
 // What the browser tests share: a server under test, and Chromium.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { get as getSecurely } from "node:https";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -43,10 +44,36 @@ async function freePort() {
   return port;
 }
 
+/** Whether the server answers, whoever signed its certificate. */
+function answers(url) {
+  if (url.startsWith("http:")) return fetch(url).then((response) => response.ok, () => false);
+  return new Promise((resolve) => {
+    const request = getSecurely(url, { rejectUnauthorized: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    request.on("error", () => resolve(false));
+  });
+}
+
+/** Flags for a certificate of this machine, made for the occasion. */
+function certificate(folder) {
+  const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
+  const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+  const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"];
+  execFileSync("openssl", [...request, ...subject, "-keyout", key, "-out", cert], { stdio: "ignore" });
+  return ["--tls-cert", cert, "--tls-key", key];
+}
+
 /** Starts a server that can be stopped and started again on the same port. */
-export async function startServer({ flags = [] } = {}) {
+export async function startServer({ flags = [], tls = false } = {}) {
   const port = await freePort();
-  const url = `http://127.0.0.1:${port}/`;
+  const url = `${tls ? "https" : "http"}://127.0.0.1:${port}/`;
+  if (tls) {
+    const folder = await mkdtemp(join(tmpdir(), "socketio-tls-"));
+    process.once("exit", () => rmSync(folder, { recursive: true }));
+    flags = [...flags, ...certificate(folder)];
+  }
   let child = null;
 
   const start = async () => {
@@ -58,7 +85,7 @@ export async function startServer({ flags = [] } = {}) {
     for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on("line", (line) => said.push(line));
     await until(async () => {
       if (child.exitCode !== null) throw new Error(`the server ended at start:\n${said.join("\n")}`);
-      return fetch(url).then((response) => response.ok, () => false);
+      return answers(url);
     }, `the server on ${url}`);
   };
   const stop = async (signal = "SIGKILL") => {
@@ -86,6 +113,7 @@ export async function startBrowser() {
     executablePath: chromiumBinary(),
     headless: true,
     viewport: null,
+    ignoreHTTPSErrors: true,
     args: [
       "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync",

@@ -372,6 +372,31 @@ describe(`the page on the ${serverName}`, () => {
     }
   });
 
+  test("over TLS: wss, and polling by HTTP/2 where the server has it", async () => {
+    const secure = await startServer({ tls: true });
+    try {
+      const page = await browser.context.newPage();
+      const network = await browser.context.newCDPSession(page);
+      await network.send("Network.enable");
+      const protocols = new Set();
+      network.on("Network.responseReceived", ({ response }) => response.url.includes("polling") && protocols.add(response.protocol));
+      const sockets = [];
+      page.on("websocket", (socket) => sockets.push(new URL(socket.url()).protocol));
+      await page.goto(secure.url);
+      await overWebSocket(page);
+      await say(page, "by wss");
+      await hears(page, "by wss");
+      assert.deepEqual(sockets, ["wss:"]);
+      await chooseTransport(page, "Polling");
+      await page.getByText("By long-polling.", { exact: true }).waitFor();
+      await say(page, "by polling");
+      await hears(page, "by polling");
+      assert.deepEqual([...protocols], [serverName === "node" ? "h2" : "http/1.1"]);
+    } finally {
+      await secure.stop();
+    }
+  });
+
   test("disconnecting is final until asked otherwise", async () => {
     const one = await browser.tab(server.url);
     const two = await browser.tab(server.url);

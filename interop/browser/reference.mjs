@@ -2,8 +2,10 @@
 // that the page's own client is proved by the original before it meets ours.
 
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import { extname } from "node:path";
 import { parseArgs } from "node:util";
 import { Server } from "socket.io";
@@ -15,6 +17,8 @@ const { values: flags } = parseArgs({
     "ping-timeout": { type: "string" },
     transports: { type: "string" },
     "max-http-buffer-size": { type: "string" },
+    "tls-cert": { type: "string" },
+    "tls-key": { type: "string" },
     path: { type: "string", default: "/socket.io" },
     "client-dir": { type: "string" }, // socket.io brings its own copy of the bundle
   },
@@ -26,7 +30,7 @@ const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self' ws: wss:; " +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const http = createServer(async (request, response) => {
+async function serve(request, response) {
   const path = new URL(request.url, "http://localhost").pathname;
   if (path === "/favicon.ico") return response.writeHead(204).end();
   const name = path === "/" ? "index.html" : path.slice(1);
@@ -39,7 +43,10 @@ const http = createServer(async (request, response) => {
   } catch {
     return response.writeHead(404).end();
   }
-});
+}
+
+const secure = flags["tls-cert"] && { cert: readFileSync(flags["tls-cert"]), key: readFileSync(flags["tls-key"]) };
+const http = secure ? createSecureServer(secure, serve) : createServer(serve);
 
 // Durations are written as our node takes them, 400ms.
 const number = (name) => (flags[name] === undefined ? undefined : Number(flags[name].replace(/ms$/, "")));
