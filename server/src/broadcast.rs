@@ -304,7 +304,9 @@ impl BroadcastOperator {
     ) -> Result<(), EmitError> {
         let mut outcome = Ok(());
         for namespace in self.scope.namespaces() {
-            outcome = outcome.and(change(&namespace));
+            // All of them, also when one fails.
+            let changed = change(&namespace);
+            outcome = outcome.and(changed);
         }
         outcome
     }

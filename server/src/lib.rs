@@ -1,4 +1,39 @@
-//! Server half of socketio-cluster.
+//! A Socket.IO server: Engine.IO 4 and 3, Socket.IO 5 and 4, as a hyper and tower service.
+//!
+//! ```no_run
+//! use socketio_server::extract::Data;
+//! use socketio_server::{Listener, Reply, Server, Socket};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let io = Server::builder().build();
+//! io.on_connect(async |socket: Socket| {
+//!     socket.join("lobby");
+//!     socket.on("say", async |socket: Socket, Data(text): Data<String>| {
+//!         let _ = socket.to("lobby").emit("said", (socket.id(), text));
+//!         Reply("sent")
+//!     });
+//! });
+//! Listener::bind("127.0.0.1:3000").await?.serve(io.service()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to look
+//!
+//! * [`Server`] and its [builder](ServerBuilder); [`Namespace`] and [`ParentNamespace`]; [`Socket`].
+//! * [`handler`]: what a handler is; [`extract`]: what it may ask for.
+//! * [`BroadcastOperator`]: whom to send to, and what else to do with many sockets.
+//! * [`Server::service`] and [`Server::layer`]: mounting it; [`Listener`]: without an HTTP server of
+//!   your own.
+//! * [`Options`]: everything that can be set, with Node's names and defaults.
+//!
+//! # The ways through the code
+//!
+//! * An event comes in: `http` or `engine::websocket`, `engine::session`, `client`, `namespace`,
+//!   `handler`. What the handler sends goes by `socket` to `engine::outbox`.
+//! * A broadcast: `broadcast`, `namespace::operators`, then `Namespace::deliver` for this node and
+//!   `cluster` for the others.
+//! * From another node: `cluster`, then the same `Namespace::deliver`.
 
 pub mod extract;
 pub mod handler;

@@ -274,10 +274,6 @@ impl Server {
     pub async fn close(&self) {
         self.drain(Duration::ZERO).await;
     }
-
-    pub(crate) fn engine(&self) -> &Arc<Engine> {
-        &self.engine
-    }
 }
 
 /// Options and state of a [`Server`] to be.

@@ -9,4 +9,5 @@ mod disconnect;
 mod eio3;
 mod events;
 mod namespaces;
+mod polling;
 mod support;
