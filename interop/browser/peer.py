@@ -6,6 +6,7 @@ Bytes are written as `{"hex": "..."}` in both directions.
 
 import json
 import sys
+import threading
 
 import socketio
 
@@ -32,9 +33,14 @@ def from_json(value):
 
 def main(url, room):
     client = socketio.Client(reconnection=False)
+    lock = threading.Lock()
 
     def tell(event, *args):
-        print(json.dumps({"event": event, "args": to_json(list(args))}), flush=True)
+        line = json.dumps({"event": event, "args": to_json(list(args))}) + "\n"
+        # Handlers run in threads of their own, and print() writes text and line end apart.
+        with lock:
+            sys.stdout.write(line)
+            sys.stdout.flush()
 
     client.on("*", tell)
     client.connect(url)

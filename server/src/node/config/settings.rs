@@ -187,7 +187,7 @@ settings! {
     /// Time over which connections are closed when the node stops, so that clients do not all come back at once
     drain_window: Duration = Duration::from_secs(5);
     /// Time after which the node exits even if connections are left, counted from the signal
-    drain_grace: Duration = Duration::from_secs(20);
+    drain_grace: Duration = Duration::from_secs(10);
     /// Format of log lines
     log_format: LogFormat = LogFormat::Pretty;
     /// What is logged, such as debug or info,socketio_server::engine=trace
