@@ -191,7 +191,7 @@ impl Socket {
         Extensions(&self.0.extensions)
     }
 
-    /// Attaches data that [`fetch_sockets`](BroadcastOperator::fetch_sockets) shows, on other nodes
+    /// Attaches data that [`fetch_sockets`](crate::BroadcastOperator::fetch_sockets) shows, on other nodes
     /// too.
     ///
     /// # Errors
