@@ -27,6 +27,7 @@ export class Chat {
   #unconfirmed = new Map();
   #typists = new Map();
   #typedAt = 0;
+  #complaint = 0;
   #log = element("log");
   #following = true;
   #text = element("text");
@@ -60,16 +61,17 @@ export class Chat {
 
   /** Publishes text to the room on show. */
   say(text) {
-    this.#publish("chat", { text });
+    this.#publish(this.#active, "chat", { text });
     this.#typedAt = 0;
   }
 
   /** Publishes images to the room on show. */
   async sendImages(files) {
+    const room = this.#active;
     for (const file of files) {
       try {
         const { type, bytes } = await prepare(file, this.#socket.maxPayload);
-        this.#publish("image", { file: file.name || "image", type }, bytes);
+        this.#publish(room, "image", { file: file.name || "image", type }, bytes);
       } catch (error) {
         this.#complain(error.message);
       }
@@ -257,11 +259,12 @@ export class Chat {
     return { from: this.#socket.id, name: this.#name.value };
   }
 
-  #publish(event, data, bytes) {
-    if (!this.#active) return;
-    const message = { event, data, bytes, room: this.#active.name, id: randomId(), at: Date.now(), tries: 0 };
+  #publish(room, event, data, bytes) {
+    // It may have been left while an image was made ready.
+    if (!room || this.#rooms.get(room.name) !== room) return;
+    const message = { event, data, bytes, room: room.name, id: randomId(), at: Date.now(), tries: 0 };
     this.#unconfirmed.set(message.id, message);
-    this.#add(this.#active, { ...message, ...data, name: this.#name.value, own: true, image: bytes && receive(data.type, bytes) });
+    this.#add(room, { ...message, ...data, name: this.#name.value, own: true, image: bytes && receive(data.type, bytes) });
     this.#transmit(message);
   }
 
@@ -336,8 +339,8 @@ export class Chat {
     const trouble = element("trouble");
     trouble.textContent = text;
     trouble.hidden = false;
-    clearTimeout(this.complaint);
-    this.complaint = setTimeout(() => (trouble.hidden = true), 8_000);
+    clearTimeout(this.#complaint);
+    this.#complaint = setTimeout(() => (trouble.hidden = true), 8_000);
   }
 
   // Typing

@@ -35,7 +35,9 @@ export function showConnection(socket) {
     headline.textContent = title;
     detail.textContent = text;
   };
-  const announce = (text) => (element("announcements").textContent = text);
+  // A screen reader hears what is new, not each attempt.
+  const announcements = element("announcements");
+  const announce = (text) => text !== announcements.textContent && (announcements.textContent = text);
 
   const describe = {
     connecting: ({ retries }) => {
@@ -60,15 +62,12 @@ export function showConnection(socket) {
     },
   };
 
-  let last = "";
   socket.watch("status", (state, told) => {
     clearInterval(countdown);
     document.body.dataset.state = state;
     describe[state](told);
     button.textContent = { connected: "Disconnect", connecting: "Disconnect", waiting: "Try now", closed: "Connect" }[state];
-    // A screen reader hears changes, not each attempt.
-    if (state !== last && state !== "connecting") announce(headline.textContent);
-    last = state;
+    if (state !== "connecting") announce(headline.textContent);
   });
 
   const wanted = () => document.querySelector("[name=transports]:checked").value.split(" ");
