@@ -96,7 +96,7 @@ async fn main() -> Result<(), AnyError> {
             "stats" => stats(&io),
             "close" => {
                 io.close().await;
-                log(json!({"event": "closed"}));
+                log(&json!({"event": "closed"}));
             }
             _ => {}
         }
@@ -170,7 +170,7 @@ fn options(flags: Flags) -> Result<Options, AnyError> {
     }
     options.connection_error = Some(ConnectionErrorHook::new(|error, _| {
         let (code, message) = (error.code.number(), &error.message);
-        log(json!({"event": "connection_error", "code": code, "message": message}));
+        log(&json!({"event": "connection_error", "code": code, "message": message}));
     }));
     Ok(options)
 }
@@ -286,16 +286,16 @@ fn describe(value: Value) -> Value {
 
 async fn joined(socket: Socket) -> Result<(), AnyError> {
     let (nsp, id) = (socket.namespace().name().to_owned(), socket.id().clone());
-    log(json!({"event": "connection", "nsp": nsp, "id": id}));
+    log(&json!({"event": "connection", "nsp": nsp, "id": id}));
     socket.on_disconnecting(async |socket: Socket, reason: DisconnectReason| {
         let (nsp, id, rooms) = (socket.namespace().name(), socket.id(), socket.rooms());
-        log(json!({
+        log(&json!({
             "event": "disconnecting", "nsp": nsp, "id": id, "reason": reason.as_str(), "rooms": rooms,
         }));
     });
     socket.on_disconnect(async |socket: Socket, reason: DisconnectReason| {
         let (nsp, id) = (socket.namespace().name(), socket.id());
-        log(json!({"event": "disconnect", "nsp": nsp, "id": id, "reason": reason.as_str()}));
+        log(&json!({"event": "disconnect", "nsp": nsp, "id": id, "reason": reason.as_str()}));
     });
     socket.emit("auth", socket.auth::<Value>()?)?;
 
@@ -484,13 +484,13 @@ fn stats(io: &Server) {
     let namespaces = io.namespaces();
     let sockets: usize = namespaces.iter().map(|nsp| nsp.socket_count()).sum();
     let rooms: usize = namespaces.iter().map(|nsp| nsp.rooms().len()).sum();
-    log(json!({
+    log(&json!({
         "event": "stats", "connections": io.connection_count(), "sockets": sockets,
         "rooms": rooms, "namespaces": namespaces.len(),
     }));
 }
 
-fn log(entry: serde_json::Value) {
+fn log(entry: &serde_json::Value) {
     say(&entry.to_string());
 }
 

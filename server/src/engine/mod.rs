@@ -32,9 +32,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::conn::Conn;
 pub(crate) use self::io::Io;
-pub(crate) use self::polling::{
-    PendingUpgrade, PendingWebSocket, PollBody, PollError, PostGuard, UpgradeRefused,
-};
+pub(crate) use self::polling::{PendingUpgrade, PendingWebSocket, PollError};
 
 use self::conn::Command;
 use self::flusher::Flusher;

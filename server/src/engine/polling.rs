@@ -244,11 +244,6 @@ impl PendingWebSocket {
         Self { conn: Some(conn) }
     }
 
-    /// The session that waits, for headers that name its id.
-    pub(crate) fn conn(&self) -> Option<&Arc<Conn>> {
-        self.conn.as_ref()
-    }
-
     /// The stream is there; `leftover` was read past the request.
     pub(crate) fn attach(mut self, io: Io, leftover: Bytes) {
         if let Some(conn) = self.conn.take() {

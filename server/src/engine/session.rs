@@ -240,9 +240,7 @@ impl SessionTask {
                 self.session.handle_upgrade_packet(now.into_std(), &packet)
             }
             Some(Received::Ping(data)) => candidate.queue(&pong(&data)),
-            Some(
-                Received::Close | Received::Gone | Received::Invalid(_) | Received::Violation(_),
-            ) => {
+            Some(Received::Close | Received::Gone | Received::Invalid | Received::Violation(_)) => {
                 self.session.handle_upgrade_closed();
                 self.drop_candidate();
             }
@@ -283,7 +281,7 @@ impl SessionTask {
         match received {
             Received::Bytes(n) => self.conn.engine().metrics().bytes_in(n),
             Received::Packet(packet) => self.session.handle_packet(now.into_std(), packet),
-            Received::Invalid(_) => self.session.handle_packet_error(),
+            Received::Invalid => self.session.handle_packet_error(),
             Received::Ping(data) => self.conn.send(&Frame::raw(pong(&data)), false),
             Received::Gone => self.session.handle_transport_closed(false),
             Received::Close => {

@@ -52,7 +52,7 @@ pub(super) enum Received {
     /// A packet for the session.
     Packet(Packet),
     /// A valid frame that is no Engine.IO packet.
-    Invalid(PacketError),
+    Invalid,
     /// A ping to answer.
     Ping(Bytes),
     /// The peer closed, orderly.
@@ -236,7 +236,7 @@ impl WebSocket {
 fn packet(decoded: Result<Packet, PacketError>) -> Received {
     match decoded {
         Ok(packet) => Received::Packet(packet),
-        Err(error) => Received::Invalid(error),
+        Err(_) => Received::Invalid,
     }
 }
 

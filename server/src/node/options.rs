@@ -192,8 +192,10 @@ mod tests {
 
     #[test]
     fn defaults_of_settings_and_library_agree() {
-        let mut settings = Settings::default();
-        settings.serve_client = false;
+        let settings = Settings {
+            serve_client: false,
+            ..Settings::default()
+        };
         let options = server(&settings).expect("good");
         assert_eq!(format!("{options:?}"), format!("{:?}", Options::default()));
         assert_eq!(
