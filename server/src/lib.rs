@@ -85,3 +85,8 @@ pub use http::{
     Listener, NotFound, OriginMatch, OriginPredicate, PeerAddr, SameSite, Secure, SocketIoLayer,
     SocketIoService, Tls, TlsError,
 };
+
+/// README's example must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
