@@ -63,10 +63,15 @@ pub struct Options {
     pub cleanup_empty_child_namespaces: bool,
     /// Most attachments that one binary packet may announce. Default 1 000 (Node: 10, which broke users).
     pub max_attachments: usize,
-    /// Most bytes that wait for one client; beyond it the client is closed as too slow. Default 16 MiB. Not in Node.
+    /// Most bytes that wait for one client; beyond it the client is closed as too slow. Each message counts with 128
+    /// bytes beside its own, for the memory around it. Default 16 MiB. Not in Node.
     pub max_outbox_bytes: usize,
     /// Most handlers of one connection that may be waiting at once; beyond it the connection is read no further until
     /// one has ended. Default 256. Not in Node.
+    ///
+    /// Answers of the client, to pings and to events, are not read either then. Each handler that ends gives the client
+    /// another `ping_timeout`; but if none ends in this time, because all of them wait for answers that are not read,
+    /// the connection is closed by `ping timeout`. So handlers that wait for their client should set a timeout.
     pub max_pending_handlers: usize,
     /// Most acknowledgements that one socket may owe to the server at once. Default 65 536. Not in Node.
     pub max_pending_acks: usize,

@@ -270,6 +270,11 @@ impl Server {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
     /// [Drains](Self::drain) at once.
     pub async fn close(&self) {
         self.drain(Duration::ZERO).await;

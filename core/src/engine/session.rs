@@ -270,6 +270,20 @@ impl Session {
         }
     }
 
+    /// Takes note that the transport is read again, at `now`, after a time in which it was not.
+    ///
+    /// A sign of life may wait behind what was not read, so the time that the client has for it
+    /// starts again.
+    pub fn handle_reading_resumed(&mut self, now: Instant) {
+        if let Some(Heartbeat::ExpiresAt(at)) = &mut self.heartbeat {
+            let interval = match self.revision {
+                Revision::V4 => Duration::ZERO,
+                Revision::V3 => from_milliseconds(self.times.ping_interval),
+            };
+            *at = (*at).max(now + interval + from_milliseconds(self.times.ping_timeout));
+        }
+    }
+
     /// Closes the session from our side. On polling the client is told with a close packet.
     pub fn close(&mut self, reason: CloseReason) {
         if self.is_closed() {

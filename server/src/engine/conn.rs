@@ -57,7 +57,8 @@ pub(crate) struct Conn {
     state: AtomicU8,
     revision: Revision,
     task: AtomicWaker,
-    inbox: Mutex<Vec<Command>>,
+    /// `None` once the session task has ended: nobody would take a command then, and a POST would wait for ever.
+    inbox: Mutex<Option<Vec<Command>>>,
     /// Which requests of this session are under way.
     pub(super) requests: Mutex<Requests>,
     id: SessionId,
@@ -103,7 +104,7 @@ impl Conn {
             state: AtomicU8::new(OPEN),
             revision: form.revision,
             task: AtomicWaker::new(),
-            inbox: Mutex::default(),
+            inbox: Mutex::new(Some(Vec::new())),
             requests: Mutex::default(),
             id,
             handshake,
@@ -187,12 +188,27 @@ impl Conn {
     }
 
     pub(super) fn command(&self, command: Command) {
-        self.inbox.lock().push(command);
+        let refused = match &mut *self.inbox.lock() {
+            Some(inbox) => {
+                inbox.push(command);
+                None
+            }
+            None => Some(command),
+        };
+        // Outside the lock, as what it holds may end with it.
+        drop(refused);
         self.wake();
     }
 
     pub(super) fn take_commands(&self) -> Vec<Command> {
-        std::mem::take(&mut *self.inbox.lock())
+        let mut inbox = self.inbox.lock();
+        inbox.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The session task has ended.
+    pub(super) fn refuse_commands(&self) {
+        let left = self.inbox.lock().take();
+        drop(left);
     }
 
     /// Wakes the session task.

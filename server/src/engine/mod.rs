@@ -292,6 +292,9 @@ impl Drop for Engine {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 impl Command {
     fn failed() -> Self {
         Self::TransportFailed {

@@ -17,6 +17,14 @@ use tokio::net::tcp::OwnedWriteHalf;
 /// Most bytes of small frames that are copied together for one write. Fits the first-level cache beside the frames.
 const MAX_JOINED: usize = 16 * 1024;
 
+/// What a queued frame counts beside its bytes: tiny ones take more memory around them than in them, and a client that
+/// reads nothing can ask for millions of them (pongs, acknowledgements).
+const FRAME_COST: usize = 128;
+
+fn cost(frame: &Frame) -> usize {
+    frame.len() + FRAME_COST
+}
+
 thread_local! {
     static JOINED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
@@ -51,6 +59,17 @@ pub(crate) enum Pushed {
     Closed,
 }
 
+/// What a poll finds.
+#[derive(Debug)]
+pub(crate) enum Polled {
+    Frames(SmallVec<[Frame; 4]>),
+    /// Nothing yet; the waker is called on the next push.
+    Wait,
+    /// The session has moved to a WebSocket: nothing will come this way any more.
+    Upgraded,
+    Closed,
+}
+
 /// Result of a write turn.
 #[derive(Debug)]
 pub(crate) enum Flushed {
@@ -65,7 +84,7 @@ pub(crate) enum Flushed {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queue: SmallVec<[Frame; 4]>,
-    /// Bytes in `queue`, counted in full until a frame is written completely.
+    /// [`cost`] of all in `queue`, in full until a frame is written completely.
     bytes: usize,
     /// Bytes of `queue[0]` that are already written.
     written: usize,
@@ -142,14 +161,14 @@ impl Outbox {
             return Pushed::Dropped;
         }
         // One frame always fits: a bound below the size of a single message would make that message impossible.
-        if !self.queue.is_empty() && self.bytes + frame.len() > limit {
+        if !self.queue.is_empty() && self.bytes + cost(frame) > limit {
             return if volatile {
                 Pushed::Dropped
             } else {
                 Pushed::Overflow
             };
         }
-        self.bytes += frame.len();
+        self.bytes += cost(frame);
         self.queue.push(frame.clone());
         match &mut self.writer {
             Writer::Polling(waiting) => {
@@ -253,7 +272,7 @@ impl Outbox {
                         && let Some(rest) = self.written.checked_sub(self.form.bytes(frame).len())
                     {
                         self.written = rest;
-                        self.bytes -= frame.len();
+                        self.bytes -= cost(frame);
                         done += 1;
                     }
                 }
@@ -275,16 +294,22 @@ impl Outbox {
         outcome
     }
 
-    /// Takes everything for a poll. `None` when there is nothing; `waker` is then called on the next push.
-    pub(crate) fn take_for_poll(&mut self, waker: &Waker) -> Option<SmallVec<[Frame; 4]>> {
-        if self.queue.is_empty() {
-            if let Writer::Polling(waiting) = &mut self.writer {
+    /// Takes everything for a poll.
+    ///
+    /// Only while polling is the transport: afterwards a part of the first frame may be written already.
+    pub(crate) fn take_for_poll(&mut self, waker: &Waker) -> Polled {
+        match &mut self.writer {
+            Writer::Polling(waiting) if self.queue.is_empty() => {
                 *waiting = Some(waker.clone());
+                Polled::Wait
             }
-            return None;
+            Writer::Polling(_) => {
+                self.bytes = 0;
+                Polled::Frames(std::mem::take(&mut self.queue))
+            }
+            Writer::Tcp(_) | Writer::Task => Polled::Upgraded,
+            Writer::Closed => Polled::Closed,
         }
-        self.bytes = 0;
-        Some(std::mem::take(&mut self.queue))
     }
 
     /// Replaces the writer, at an upgrade or at the end. A pending poll is woken so that it sees the change.

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::conn::{Command, Conn};
 use super::io::Io;
-use super::outbox::Form;
+use super::outbox::{Form, Polled};
 
 /// The answer to a GET.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Conn {
             let mut requests = self.requests.lock();
             if requests.polling {
                 drop(requests);
-                self.command(Command::failed());
+                self.request_failed();
                 return Err(PollError::Overlap);
             }
             if self.outbox().is_closed() {
@@ -65,20 +65,16 @@ impl Conn {
             conn: self,
             done: false,
         };
-        let frames = poll_fn(|cx| {
-            let mut outbox = self.outbox();
-            match outbox.take_for_poll(cx.waker()) {
-                Some(frames) => Poll::Ready(Some(frames)),
-                None if outbox.is_closed() => Poll::Ready(None),
-                None => Poll::Pending,
-            }
+        let polled = poll_fn(|cx| match self.outbox().take_for_poll(cx.waker()) {
+            Polled::Wait => Poll::Pending,
+            polled => Poll::Ready(polled),
         })
         .await;
         let farewell = guard.done();
         let mut payload = PayloadEncoder::new(revision, !b64);
         let mut compress = false;
-        match frames {
-            Some(frames) => {
+        match polled {
+            Polled::Frames(frames) => {
                 for frame in &frames {
                     frame.write_payload(&mut payload);
                     compress |= frame.compress();
@@ -88,7 +84,9 @@ impl Conn {
                     self.wake();
                 }
             }
-            None => Frame::control(&farewell).write_payload(&mut payload),
+            Polled::Upgraded => Frame::control(&Control::Noop).write_payload(&mut payload),
+            // `Wait` does not come here.
+            Polled::Closed | Polled::Wait => Frame::control(&farewell).write_payload(&mut payload),
         }
         let payload = payload.finish();
         self.engine().metrics().bytes_out(payload.body.len());
@@ -100,7 +98,7 @@ impl Conn {
         let mut requests = self.requests.lock();
         if requests.posting {
             drop(requests);
-            self.command(Command::failed());
+            self.request_failed();
             return Err(Overlap);
         }
         requests.posting = true;
@@ -127,6 +125,13 @@ impl Conn {
             conn: Some(Arc::clone(self)),
             form: Form { revision, b64 },
         })
+    }
+
+    /// A request broke off or came out of turn. That ends the session, unless it has moved to a WebSocket meanwhile.
+    fn request_failed(&self) {
+        if self.transport() == TransportKind::Polling {
+            self.command(Command::failed());
+        }
     }
 
     /// Answers a pending GET with a noop, so that the client can go on with its upgrade.
@@ -169,7 +174,7 @@ impl Drop for PollGuard<'_> {
         if !self.done {
             self.conn.requests.lock().polling = false;
             self.conn.outbox().poll_gone();
-            self.conn.command(Command::failed());
+            self.conn.request_failed();
         }
     }
 }
@@ -228,7 +233,7 @@ impl Drop for PostGuard {
             requests.post_waker = None;
         }
         if self.failed {
-            self.conn.command(Command::failed());
+            self.conn.request_failed();
         }
     }
 }

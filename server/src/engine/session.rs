@@ -119,7 +119,10 @@ impl SessionTask {
             progress |= self.dispatch_posted(now);
             let stalled = !self.client.wants_input();
             self.client.poll(cx);
-            progress |= stalled && self.client.wants_input();
+            if stalled && self.client.wants_input() {
+                self.session.handle_reading_resumed(now.into_std());
+                progress = true;
+            }
             self.drain(now);
             if !progress {
                 break;
@@ -247,7 +250,7 @@ impl SessionTask {
         }
         self.drain(now);
         if let Some(candidate) = &mut self.candidate
-            && matches!(candidate.poll_flush(cx), Poll::Ready(Err(_)))
+            && (matches!(candidate.poll_flush(cx), Poll::Ready(Err(_))) || candidate.is_deaf())
         {
             self.session.handle_upgrade_closed();
             self.drop_candidate();
@@ -523,6 +526,7 @@ impl Drop for SessionTask {
             self.conn.set_closed();
             self.vanish();
         }
+        self.conn.refuse_commands();
     }
 }
 

@@ -23,6 +23,9 @@ use crate::http::ConnectionGuard;
 /// Size of the thread's read buffer: what a socket delivers at once, without waste for small messages.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// Most bytes that wait for a WebSocket in its probe phase, where an honest one is sent a dozen.
+const MAX_CANDIDATE_OUT: usize = 64 * 1024;
+
 thread_local! {
     static READ: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
@@ -270,6 +273,11 @@ impl Candidate {
 
     pub(super) fn queue(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
+    }
+
+    /// It asks for answers (pings, probes) and does not read them.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.out.len() > MAX_CANDIDATE_OUT
     }
 
     /// Writes what is queued.

@@ -555,6 +555,22 @@ mod closing {
     }
 
     #[test]
+    fn a_client_that_was_not_read_gets_its_time_again() {
+        for (revision, whole) in [(Revision::V4, 200), (Revision::V3, 500)] {
+            let mut fixture = Fixture::new(revision, WebSocket);
+            fixture.advance(490);
+            fixture.session.handle_reading_resumed(fixture.now);
+            assert_eq!(fixture.advance(whole - 1), [], "{revision:?}");
+            assert_eq!(fixture.advance(1), [closed(CloseReason::PingTimeout)]);
+        }
+        // Nothing is due, so nothing changes.
+        let mut fixture = v4(WebSocket);
+        let deadline = fixture.session.deadline();
+        fixture.session.handle_reading_resumed(fixture.now);
+        assert_eq!(fixture.session.deadline(), deadline);
+    }
+
+    #[test]
     fn reasons_are_nodes() {
         let words = CloseReason::ALL.map(CloseReason::as_str);
         for word in [

@@ -146,7 +146,7 @@ fn a_poll_is_woken_once_and_takes_everything() {
         Pushed::Dropped,
         "no GET is pending"
     );
-    assert!(outbox.take_for_poll(&waker).is_none());
+    assert!(matches!(outbox.take_for_poll(&waker), Polled::Wait));
     assert_eq!(
         outbox.push(&frame("2[1]"), true, NO_LIMIT, false),
         Pushed::Queued
@@ -156,7 +156,9 @@ fn a_poll_is_woken_once_and_takes_everything() {
         Pushed::Queued
     );
     assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-    let frames = outbox.take_for_poll(&waker).expect("two frames wait");
+    let Polled::Frames(frames) = outbox.take_for_poll(&waker) else {
+        panic!("two frames wait");
+    };
     assert_eq!(
         frames.iter().filter_map(Frame::text).collect::<Vec<_>>(),
         ["42[1]", "42[2]"]
@@ -169,18 +171,27 @@ fn a_poll_is_woken_once_and_takes_everything() {
 fn the_end_wakes_a_poll_and_refuses_frames() {
     let wakes = Arc::new(Wakes::default());
     let mut outbox = Outbox::new(V4);
-    assert!(
-        outbox
-            .take_for_poll(&Waker::from(Arc::clone(&wakes)))
-            .is_none()
-    );
+    let waker = Waker::from(Arc::clone(&wakes));
+    assert!(matches!(outbox.take_for_poll(&waker), Polled::Wait));
     outbox.close();
     assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     assert_eq!(
         outbox.push(&frame("2[1]"), false, NO_LIMIT, false),
         Pushed::Closed
     );
-    assert!(outbox.is_closed());
+    assert!(matches!(outbox.take_for_poll(&waker), Polled::Closed));
+}
+
+#[test]
+fn a_poll_takes_nothing_once_the_session_is_on_a_websocket() {
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut outbox = Outbox::new(V4);
+    assert!(matches!(outbox.take_for_poll(&waker), Polled::Wait));
+    outbox.push(&frame("2[1]"), false, NO_LIMIT, true);
+    outbox.set_writer(Writer::Task, V4);
+    assert!(matches!(outbox.take_for_poll(&waker), Polled::Upgraded));
+    assert!(!outbox.is_empty());
 }
 
 #[test]
@@ -205,4 +216,18 @@ fn a_client_that_asked_for_base64_gets_no_binary_frame() {
     );
     let out = write_in_steps(&mut outbox, 5);
     assert!(out.ends_with(b"\x81\x05bAQID"), "{out:?}");
+}
+
+#[test]
+fn tiny_frames_count_for_the_memory_they_take() {
+    const LIMIT: usize = 1 << 20;
+    let mut outbox = on_task();
+    let mut frames = 0;
+    while outbox.push(&frame("3"), false, LIMIT, true) == Pushed::Queued {
+        frames += 1;
+    }
+    // Each is an allocation of its own with its bookkeeping.
+    assert!(frames * 100 < LIMIT, "{frames} frames in {LIMIT} bytes");
+    outbox.flush_with(|bytes| Ok(bytes.len()));
+    assert_eq!(outbox.bytes(), 0);
 }
