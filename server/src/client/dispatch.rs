@@ -111,6 +111,10 @@ impl Client {
         } = &mut self.slots[index]
         {
             let socket = socket.clone();
+            if !socket.connected() {
+                // The server disconnected it; what waits goes with the slot.
+                break;
+            }
             match waiting.step(&socket, full, cx) {
                 Step::Handle(incoming) => {
                     self.unqueue(&incoming);

@@ -45,6 +45,14 @@ impl Tasks {
         self.fresh
     }
 
+    /// Whether a connection handler of the socket is at work.
+    fn is_opening(&self, socket: &Socket) -> bool {
+        let tasks = self.set.iter().flat_map(|set| set.iter());
+        tasks
+            .filter_map(|task| task.kind.as_ref())
+            .any(|kind| matches!(kind, Kind::Opening(other) if other == socket))
+    }
+
     pub(super) fn release(&mut self) {
         if self.is_empty() {
             self.set = None;
@@ -131,8 +139,10 @@ impl Client {
                 return;
             }
         }
-        // It disconnected meanwhile. Disconnect handlers that were added since run now.
-        for handler in socket.take_late() {
+        // It disconnected meanwhile. Disconnect handlers that were added since run now, and others may
+        // be added as long as another connection handler runs.
+        let more = self.tasks.is_opening(socket);
+        for handler in socket.take_late(more) {
             let running = Running::new(handler, self.shared().metrics());
             self.start(running, Kind::Other);
         }

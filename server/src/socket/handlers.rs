@@ -183,8 +183,13 @@ impl Socket {
         })
     }
 
-    pub(crate) fn take_late(&self) -> Vec<BoxFuture<'static, ()>> {
-        self.set_opening(false);
+    /// The disconnect handlers that were added after the disconnect; `more` may come.
+    pub(crate) fn take_late(&self, more: bool) -> Vec<BoxFuture<'static, ()>> {
+        self.set_opening(more);
+        self.take_extra_late()
+    }
+
+    fn take_extra_late(&self) -> Vec<BoxFuture<'static, ()>> {
         let mut extra = self.0.extra.lock();
         extra
             .as_mut()
@@ -344,6 +349,8 @@ impl Socket {
                 context,
             ));
         });
+        // Added behind a `disconnect` of the connection handler itself.
+        disconnect.extend(self.take_extra_late());
         if disconnecting.is_empty() && disconnect.is_empty() {
             self.finish();
             return None;

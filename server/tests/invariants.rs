@@ -1,0 +1,328 @@
+//! Invariants of the design that no other test shows, and faults that were found by looking for them.
+
+#![allow(clippy::unwrap_used)]
+
+mod http_support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_support::serve::{Served, serve, target};
+use http_support::{PATIENCE, Raw};
+use parking_lot::Mutex;
+use socketio_server::extract::Data;
+use socketio_server::{DisconnectReason, Socket};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+
+/// A polling session that has joined the main namespace, and the connection it polls on.
+async fn joined(served: &Served) -> (String, Raw) {
+    let target = target(&served.open().await);
+    let mut raw = served.connect().await;
+    assert_eq!(raw.post(&target, "40").await.text(), "ok");
+    let answer = raw.get(&target).await;
+    assert!(answer.text().starts_with("40{\"sid\":\""), "{answer:?}");
+    (target, raw)
+}
+
+/// A WebSocket that wants to take over the session of `target`.
+async fn candidate(served: &Served, target: &str) -> Raw {
+    let query = target
+        .trim_start_matches("/socket.io/?")
+        .replace("polling", "websocket");
+    let (socket, answer) = served.websocket(&query, "").await;
+    assert_eq!(answer.status, 101);
+    socket
+}
+
+async fn upgraded(served: &Served, target: &str) -> Raw {
+    let mut socket = candidate(served, target).await;
+    socket.send_text("2probe").await;
+    assert_eq!(socket.text().await, "3probe");
+    socket.send_text("5").await;
+    // Once this is answered the upgrade is over.
+    socket.send_text("42[\"say\",\"there\"]").await;
+    until_text(&mut socket, "42[\"said\",\"there\"]").await;
+    socket
+}
+
+/// Reads up to `text`; noops on the way are nobody's business.
+async fn until_text(socket: &mut Raw, text: &str) {
+    loop {
+        let next = socket.text().await;
+        if next == text {
+            return;
+        }
+        assert_eq!(next, "6");
+    }
+}
+
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    timeout(PATIENCE, async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("waited in vain for {what}"));
+}
+
+#[tokio::test]
+async fn a_get_that_waits_while_the_upgrade_completes_is_answered() {
+    let served = serve(|_| {}).await;
+    let (target, mut poll) = joined(&served).await;
+    let mut socket = candidate(&served, &target).await;
+    poll.request("GET", &target, "", b"").await;
+    socket.send_text("2probe").await;
+    assert_eq!(socket.text().await, "3probe");
+    // A client should have waited for its GET to end first.
+    socket.send_text("5").await;
+    socket.send_text("42[\"say\",\"a\"]").await;
+    until_text(&mut socket, "42[\"said\",\"a\"]").await;
+    assert_eq!(poll.answer().await.text(), "6");
+    drop(poll);
+    socket.send_text("42[\"say\",\"b\"]").await;
+    until_text(&mut socket, "42[\"said\",\"b\"]").await;
+}
+
+#[tokio::test]
+async fn a_post_under_way_while_the_upgrade_completes_is_dispatched() {
+    let served = serve(|_| {}).await;
+    let (target, _poll) = joined(&served).await;
+    let mut post = served.connect().await;
+    let body = "42[\"say\",\"posted\"]";
+    post.send(&format!(
+        "POST {target} HTTP/1.1\nHost: test\nContent-Length: {}\n\n",
+        body.len()
+    ))
+    .await;
+    post.send(&body[..4]).await;
+    let mut socket = upgraded(&served, &target).await;
+    post.send(&body[4..]).await;
+    assert_eq!(post.answer().await.text(), "ok");
+    until_text(&mut socket, "42[\"said\",\"posted\"]").await;
+}
+
+#[tokio::test]
+async fn a_post_given_up_after_the_upgrade_does_not_end_the_session() {
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    let served = serve(|_| {}).await;
+    let log = Arc::clone(&reasons);
+    served
+        .server
+        .on_disconnect(move |reason: DisconnectReason| {
+            log.lock().push(reason);
+            async {}
+        });
+    let (target, poll) = joined(&served).await;
+    let mut post = served.connect().await;
+    post.send(&format!(
+        "POST {target} HTTP/1.1\nHost: test\nContent-Length: 100\n\n42["
+    ))
+    .await;
+    let mut socket = upgraded(&served, &target).await;
+    drop((post, poll));
+    for n in 0..50 {
+        socket.send_text(&format!("42[\"say\",\"{n}\"]")).await;
+        until_text(&mut socket, &format!("42[\"said\",\"{n}\"]")).await;
+    }
+    assert_eq!(*reasons.lock(), []);
+}
+
+#[tokio::test]
+async fn a_candidate_that_reads_nothing_is_dropped() {
+    let served = serve(|options| options.upgrade_timeout = Duration::from_secs(600)).await;
+    let (target, mut poll) = joined(&served).await;
+    let mut socket = candidate(&served, &target).await;
+    // WebSocket pings with 125 bytes, each to be answered.
+    let mut ping = vec![0x89, 0x80 | 125, 0, 0, 0, 0];
+    ping.extend([0; 125]);
+    let pings = ping.repeat(1_000);
+    let outcome = timeout(PATIENCE, async {
+        for _ in 0..500 {
+            socket.stream.write_all(&pings).await?;
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    let outcome = outcome.await.expect("the candidate is read or dropped");
+    assert!(outcome.is_err(), "65 MB of answers are kept for it");
+    // The session goes on, and takes another one.
+    assert_eq!(poll.post(&target, "42[\"say\",\"x\"]").await.text(), "ok");
+    assert_eq!(poll.get(&target).await.text(), "42[\"said\",\"x\"]");
+    upgraded(&served, &target).await;
+}
+
+#[tokio::test]
+async fn slow_handlers_at_the_bound_do_not_cost_the_client_its_heartbeat() {
+    let served = serve(|options| {
+        options.max_pending_handlers = 1;
+        options.ping_interval = Duration::from_millis(200);
+        options.ping_timeout = Duration::from_millis(200);
+    })
+    .await;
+    served
+        .server
+        .on("slow", async |socket: Socket, Data(n): Data<u32>| {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let _ = socket.emit("done", n);
+        });
+    let (mut socket, _) = served.websocket("EIO=4&transport=websocket", "").await;
+    assert!(socket.text().await.starts_with('0'));
+    socket.send_text("40").await;
+    assert!(socket.text().await.starts_with("40"));
+    for n in 0..30 {
+        socket.send_text(&format!("42[\"slow\",{n}]")).await;
+    }
+    let mut done = 0;
+    while done < 30 {
+        match socket.text().await.as_str() {
+            // The pong waits behind the events.
+            "2" => socket.send_text("3").await,
+            text => {
+                assert_eq!(text, format!("42[\"done\",{done}]"));
+                done += 1;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn handlers_that_wait_for_each_other_beyond_the_bound_end_by_the_heartbeat() {
+    let served = serve(|options| {
+        options.max_pending_handlers = 1;
+        options.ping_interval = Duration::from_millis(100);
+        options.ping_timeout = Duration::from_millis(100);
+    })
+    .await;
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&reasons);
+    served
+        .server
+        .on_disconnect(move |reason: DisconnectReason| {
+            log.lock().push(reason);
+            async {}
+        });
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&answers);
+    served.server.on("ask", move |socket: Socket| {
+        let log = Arc::clone(&log);
+        async move {
+            // The answer is behind another event, which is not read while this one is at work.
+            let answer = socket.emit_with_ack::<_, u32>("question", ()).await;
+            log.lock().push(answer.is_ok());
+        }
+    });
+    let (mut socket, _) = served.websocket("EIO=4&transport=websocket", "").await;
+    assert!(socket.text().await.starts_with('0'));
+    socket.send_text("40").await;
+    assert!(socket.text().await.starts_with("40"));
+    socket.send_text("42[\"ask\"]").await;
+    socket.send_text("42[\"ask\"]").await;
+    until("the disconnect", || !reasons.lock().is_empty()).await;
+    assert_eq!(*reasons.lock(), [DisconnectReason::PingTimeout]);
+    until("the end of the handler", || !answers.lock().is_empty()).await;
+    assert_eq!(*answers.lock(), [false]);
+}
+
+#[tokio::test]
+async fn events_that_waited_are_dropped_when_the_socket_was_disconnected() {
+    let served = serve(|_| {}).await;
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    served.server.on_connect(move |socket: Socket| {
+        let mut wait = wait.clone();
+        let log = Arc::clone(&log);
+        async move {
+            let _ = wait.wait_for(|go| *go).await;
+            socket.on("early", move || {
+                log.lock().push("early");
+                async {}
+            });
+            socket.disconnect(false);
+        }
+    });
+    let (mut socket, _) = served.websocket("EIO=4&transport=websocket", "").await;
+    assert!(socket.text().await.starts_with('0'));
+    socket.send_text("40").await;
+    assert!(socket.text().await.starts_with("40"));
+    socket.send_text("42[\"early\"]").await;
+    // Told to another namespace, so that the event before it has been read.
+    socket.send_text("40/other,").await;
+    assert!(socket.text().await.starts_with("44/other,"));
+    go.send(true).unwrap();
+    assert_eq!(socket.text().await, "41");
+    socket.send_text("40/other,").await;
+    assert!(socket.text().await.starts_with("44/other,"));
+    assert_eq!(*seen.lock(), <[&str; 0]>::default());
+}
+
+#[tokio::test]
+async fn disconnect_handlers_of_every_slow_connection_handler_run() {
+    let served = serve(|_| {}).await;
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let (go, wait) = tokio::sync::watch::channel(0);
+    for number in 1..=2 {
+        let (log, wait) = (Arc::clone(&log), wait.clone());
+        served.server.on_connect(move |socket: Socket| {
+            let (log, mut wait) = (Arc::clone(&log), wait.clone());
+            async move {
+                let _ = wait.wait_for(|go| *go >= number).await;
+                socket.on_disconnect(move || {
+                    log.lock().push(number);
+                    async {}
+                });
+            }
+        });
+    }
+    let (mut socket, _) = served.websocket("EIO=4&transport=websocket", "").await;
+    assert!(socket.text().await.starts_with('0'));
+    socket.send_text("40").await;
+    assert!(socket.text().await.starts_with("40"));
+    drop(socket);
+    until("the end of the session", || {
+        served.server.connection_count() == 0
+    })
+    .await;
+    go.send(1).unwrap();
+    until("the first handler", || log.lock().len() == 1).await;
+    go.send(2).unwrap();
+    until("the second handler", || log.lock().len() == 2).await;
+    assert_eq!(*log.lock(), [1, 2]);
+}
+
+#[tokio::test]
+async fn disconnect_handlers_added_behind_a_disconnect_run_and_free_the_socket() {
+    let served = serve(|_| {}).await;
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let runs = Arc::clone(&log);
+    served.server.on_connect(move |socket: Socket| {
+        let log = Arc::clone(&runs);
+        async move {
+            socket.disconnect(false);
+            socket.on_disconnect(move || {
+                log.lock().push("run");
+                async {}
+            });
+        }
+    });
+    let alive = Arc::new(());
+    let weak = Arc::downgrade(&alive);
+    let count = weak.clone();
+    served.server.on_connect(move |socket: Socket| {
+        socket.extensions().insert(Guard(count.upgrade()));
+        async {}
+    });
+    let (mut socket, _) = served.websocket("EIO=4&transport=websocket", "").await;
+    assert!(socket.text().await.starts_with('0'));
+    socket.send_text("40").await;
+    assert!(socket.text().await.starts_with("40"));
+    assert_eq!(socket.text().await, "41");
+    until("the handler", || *log.lock() == ["run"]).await;
+    drop((socket, alive));
+    until("the end of the socket", || weak.strong_count() == 0).await;
+}
+
+/// Shows by its end that the socket it was attached to is gone.
+#[derive(Clone)]
+struct Guard(#[expect(dead_code, reason = "held for its count")] Option<Arc<()>>);
