@@ -9,7 +9,8 @@ Payload.max_decode_packets = 10_000
 
 @pytest.fixture(scope="session")
 def server():
-    running = InteropServer()
+    # Frequent pings: a client that waits in its poll when it wants to leave (see `test_leaves`) waits for one.
+    running = InteropServer("--ping-interval", "1000", "--ping-timeout", "5000")
     yield running
     running.stop()
 

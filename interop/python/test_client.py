@@ -187,13 +187,15 @@ def test_is_thrown_out(server, connect, close):
     assert server.reason(sid, "/custom") == "server namespace disconnect"
 
 
-def test_leaves(server, connect):
+def test_leaves(server, connect, mode):
     client = connect()
     sid = client.get_sid()
     client.disconnect()
     assert client.inbox.next("disconnect") == "client disconnect"
-    # It sends DISCONNECT and the end of the connection in one breath; Node acts on the second first.
-    assert server.reason(sid) in {"client namespace disconnect", "transport close"}
+    # It sends DISCONNECT and the end of the connection in one breath; Node acts on the second first. Over polling
+    # AsyncClient may stop writing before it has sent either.
+    reasons = {"client namespace disconnect", "transport close"}
+    assert server.reason(sid) in (reasons | {"ping timeout"} if mode == "polling" else reasons)
 
 
 def test_sends_1_mb_and_not_one_byte_more(impatient_server, connect, mode):
