@@ -31,6 +31,7 @@ step() {
 install() {
     local missing=()
     command -v chromium >/dev/null || missing+=(chromium)
+    command -v openssl >/dev/null || missing+=(openssl)
     command -v pkg-config >/dev/null || missing+=(pkg-config)
     # rust_socketio, a client of the interop suites, wants OpenSSL.
     pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)

@@ -170,12 +170,7 @@ impl Http {
             Ok(Verified::Session(conn)) => self.polling(&call, &conn, body).await,
             Ok(Verified::Handshake) => self.open_polling(&call).await,
             Err(error) => {
-                body::discard(
-                    body,
-                    &call.parts.headers,
-                    self.options().max_http_buffer_size,
-                )
-                .await;
+                body::discard(body, &call.parts.headers).await;
                 Err(error)
             }
         };

@@ -84,12 +84,7 @@ impl Http {
     ) -> Result<Response<Bytes>, StatusCode> {
         let outcome = self.take_body(call, conn, &mut body).await;
         if let Err(status) = outcome {
-            body::discard(
-                body,
-                &call.parts.headers,
-                self.options().max_http_buffer_size,
-            )
-            .await;
+            body::discard(body, &call.parts.headers).await;
             return Err(status);
         }
         let mut answer = Response::new(Bytes::from_static(b"ok"));
