@@ -263,6 +263,17 @@ impl<O> Future for Running<O> {
     }
 }
 
+/// Calls a listener of the application that is no future. A panic in it concerns nobody else: neither the session in
+/// whose task it runs nor the one who sends what it listens to.
+pub(crate) fn guarded(metrics: &Metrics, call: impl FnOnce()) {
+    // What the listener left half done is its own.
+    if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(call)) {
+        let message = panic_message(&*panic);
+        tracing::error!(message, "listener panicked");
+        metrics.handler_panicked();
+    }
+}
+
 pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&'static str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))

@@ -165,8 +165,12 @@ impl Server {
         F: Fn(NamespaceRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = bool> + Send + 'static,
     {
-        let predicate =
-            Box::new(move |request| -> BoxFuture<'static, bool> { Box::pin(predicate(request)) });
+        let predicate = Arc::new(predicate);
+        let predicate = Box::new(move |request| -> BoxFuture<'static, bool> {
+            let predicate = Arc::clone(&predicate);
+            // Called inside the future, where a panic is caught.
+            Box::pin(async move { predicate(request).await })
+        });
         self.namespaces.add_parent(Rule::Predicate(predicate))
     }
 

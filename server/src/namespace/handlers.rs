@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 
 use super::Namespace;
 use crate::events::RoomEvent;
-use crate::handler::{AdmitContext, ConnectContext, Erased, Handler, Running, erase};
+use crate::handler::{AdmitContext, ConnectContext, Erased, Handler, Running, erase, guarded};
 use crate::listeners::{HandlerId, Listener, Listeners};
 use crate::middleware::ConnectError;
 use crate::remote::{ServerEvent, ServerListener};
@@ -244,7 +244,9 @@ impl Namespace {
             // Copied, so that a listener may add another one.
             let listeners = handlers.rooms.read().clone();
             for listener in listeners {
-                events.iter().for_each(|event| listener(event));
+                for event in events {
+                    guarded(self.shared().metrics(), || listener(event));
+                }
             }
         }
     }

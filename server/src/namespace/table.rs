@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::Namespace;
 use super::members::Admission;
 use super::parent::{NamespaceRequest, ParentNamespace, Rule};
-use crate::handler::Running;
+use crate::handler::{Running, guarded};
 use crate::server::Shared;
 
 /// The table of namespaces, and the parents that may add to it.
@@ -180,7 +180,9 @@ impl Namespaces {
             created
         };
         let listeners = self.listeners.read().clone();
-        listeners.iter().for_each(|listener| listener(&created));
+        for listener in listeners {
+            guarded(self.shared.metrics(), || listener(&created));
+        }
         created
     }
 

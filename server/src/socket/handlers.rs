@@ -14,7 +14,7 @@ use crate::ack::Ack;
 use crate::events::DisconnectReason;
 use crate::handler::{
     BoxHandler, Context, DisconnectContext, ErrorContext, EventContext, Handler, PacketContext,
-    Running, erase,
+    Running, erase, guarded,
 };
 use crate::listeners::{Call, HandlerId, Listener, Listeners};
 use crate::middleware::EventError;
@@ -412,7 +412,7 @@ impl Socket {
         };
         let name = payload.event_name().unwrap_or_default();
         for listener in listeners {
-            listener(&name, payload);
+            guarded(self.shared().metrics(), || listener(&name, payload));
         }
     }
 }
