@@ -202,6 +202,10 @@ impl Engine {
             Arc::new(handshake),
         ));
         self.sessions.insert(Arc::clone(&conn));
+        if self.closing.load(Ordering::Acquire) {
+            // It came into the table after `close_all` had looked.
+            conn.close(CloseReason::ServerShuttingDown);
+        }
         self.metrics.connection_opened(transport.as_str());
         Ok((conn, open))
     }

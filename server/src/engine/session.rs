@@ -124,6 +124,8 @@ impl SessionTask {
                 progress = true;
             }
             self.drain(now);
+            // In each round: the answers to all that a turn reads may be more than the outbox takes.
+            self.write(cx, now);
             if !progress {
                 break;
             }
@@ -132,7 +134,6 @@ impl SessionTask {
                 break;
             }
         }
-        self.write(cx, now);
         self.arm(now);
         if self.phase == Phase::Over && !self.client.has_work() {
             Poll::Ready(())
