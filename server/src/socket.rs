@@ -224,12 +224,16 @@ impl Socket {
     /// Joins rooms: one, or a list. Does nothing after a disconnect.
     pub fn join(&self, rooms: impl IntoRooms) {
         let rooms = rooms.into_rooms();
-        if self.connected() {
-            self.0.namespace.join(self, rooms);
-        } else if self.0.state.load(Ordering::Acquire) == CONNECTING {
+        if !self.connected() {
             let mut extra = self.0.extra.lock();
-            extra.get_or_insert_default().rooms.extend(rooms);
+            // Looked at under the lock: who connects it takes these rooms afterwards, by the same lock.
+            match self.0.state.load(Ordering::Acquire) {
+                CONNECTING => return extra.get_or_insert_default().rooms.extend(rooms),
+                CONNECTED => {}
+                _ => return,
+            }
         }
+        self.0.namespace.join(self, rooms);
     }
 
     /// Leaves rooms: one, or a list.
@@ -346,6 +350,10 @@ impl Socket {
     /// The rooms that were joined before the socket was connected.
     pub(crate) fn take_early_rooms(&self) -> Vec<Room> {
         let mut extra = self.0.extra.lock();
+        if !self.connected() {
+            // Disconnected at once: what is there now is for its `disconnecting` handlers.
+            return Vec::new();
+        }
         extra
             .as_mut()
             .map_or_else(Vec::new, |extra| std::mem::take(&mut extra.rooms))

@@ -86,7 +86,6 @@ impl Namespace {
             conn: Arc::clone(socket.conn()),
             socket: socket.clone(),
         };
-        let early = socket.take_early_rooms();
         let events = {
             let mut members = self.0.members.lock();
             let key = members.rooms.insert(socket.id().clone(), member);
@@ -108,6 +107,7 @@ impl Namespace {
         tracing::debug!(namespace = self.name(), socket = %socket.id(), "connected");
         self.shared().metrics().socket_connected(&self.0.metrics);
         self.tell_rooms(&events);
+        let early = socket.take_early_rooms();
         if !early.is_empty() {
             self.join(socket, early);
         }
