@@ -7,11 +7,13 @@ mod http_support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_support::serve::{Served, serve, target};
 use http_support::{PATIENCE, Raw};
 use parking_lot::Mutex;
-use socketio_server::extract::Data;
-use socketio_server::{DisconnectReason, Socket};
+use socketio_core::websocket::{OpCode, frame};
+use socketio_server::extract::{Ack, Data};
+use socketio_server::{DisconnectReason, RoomEvent, Socket};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
@@ -326,3 +328,278 @@ async fn disconnect_handlers_added_behind_a_disconnect_run_and_free_the_socket()
 /// Shows by its end that the socket it was attached to is gone.
 #[derive(Clone)]
 struct Guard(#[expect(dead_code, reason = "held for its count")] Option<Arc<()>>);
+
+/// A WebSocket that has joined the main namespace.
+async fn on_websocket(served: &Served) -> Raw {
+    let (mut socket, _) = served.websocket("EIO=4&transport=websocket", "").await;
+    assert!(socket.text().await.starts_with('0'));
+    socket.send_text("40").await;
+    assert!(socket.text().await.starts_with("40"));
+    socket
+}
+
+/// A masked text frame.
+fn masked(text: &str) -> Vec<u8> {
+    frame(OpCode::Text, text.as_bytes(), Some([1, 2, 3, 4])).to_vec()
+}
+
+#[tokio::test]
+async fn answers_to_a_burst_leave_while_it_is_read() {
+    // The answers to all of it would not fit, but the client takes them.
+    let served = serve(|options| options.max_outbox_bytes = 1 << 20).await;
+    served
+        .server
+        .on("ask", async |ack: Ack, Data(n): Data<u32>| ack.send(n));
+    let mut socket = on_websocket(&served).await;
+    let burst: Vec<u8> = (0..20_000)
+        .flat_map(|n| masked(&format!("42{n}[\"ask\",{n}]")))
+        .collect();
+    socket.send_bytes(&burst).await;
+    for n in 0..20_000 {
+        assert_eq!(socket.text().await, format!("43{n}[{n}]"));
+    }
+}
+
+#[tokio::test]
+async fn a_panicking_listener_costs_nobody_his_handlers() {
+    let served = serve(|_| {}).await;
+    served.server.on_room_event(|event: &RoomEvent| {
+        if matches!(event, RoomEvent::Left(..)) {
+            panic!("a listener of rooms");
+        }
+    });
+    let log = Arc::new(Mutex::new(Vec::new()));
+    for nsp in ["/", "/second"] {
+        let log = Arc::clone(&log);
+        served.server.of(nsp).on_disconnect(move |socket: Socket| {
+            log.lock().push(socket.namespace().name().to_owned());
+            async {}
+        });
+    }
+    let mut socket = on_websocket(&served).await;
+    socket.send_text("40/second,").await;
+    assert!(socket.text().await.starts_with("40/second,"));
+    drop(socket);
+    until("both handlers", || log.lock().len() == 2).await;
+    assert_eq!(served.server.of("/second").socket_count(), 0);
+    // A listener of outgoing events runs where somebody else sends.
+    let mut socket = on_websocket(&served).await;
+    let mut other = on_websocket(&served).await;
+    for socket in served.server.sockets() {
+        socket.on_any_outgoing(|_: &str, _: &_| panic!("a listener of events"));
+    }
+    served.server.emit("news", 1).unwrap();
+    assert_eq!(socket.text().await, "42[\"news\",1]");
+    assert_eq!(other.text().await, "42[\"news\",1]");
+}
+
+#[tokio::test]
+async fn five_hundred_events_in_one_body_start_in_order() {
+    let served = serve(|_| {}).await;
+    let started = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&started);
+    served.server.on("work", move |Data(n): Data<u32>| {
+        let log = Arc::clone(&log);
+        async move {
+            log.lock().push(n);
+            // Some end at once, others later: that must not matter.
+            for _ in 0..n % 3 {
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let (target, mut poll) = joined(&served).await;
+    let events: Vec<_> = (0..500).map(|n| format!("42[\"work\",{n}]")).collect();
+    assert_eq!(
+        poll.post(&target, &events.join("\u{1e}")).await.text(),
+        "ok"
+    );
+    assert_eq!(*started.lock(), (0..500).collect::<Vec<_>>());
+}
+
+/// Three bytes as base64, which then has no padding.
+fn base64(bytes: [u8; 3]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let all = bytes
+        .iter()
+        .fold(0, |all, byte| all << 8 | usize::from(*byte));
+    let digits = (0..4)
+        .rev()
+        .map(|at| char::from(DIGITS[all >> (6 * at) & 63]));
+    digits.collect()
+}
+
+/// What number `n` carries.
+fn attachment(n: u32) -> [u8; 3] {
+    [1, (n >> 8) as u8, n as u8]
+}
+
+fn binary_event(name: &str, n: u32) -> String {
+    format!("451-[\"{name}\",{n},{{\"_placeholder\":true,\"num\":0}}]")
+}
+
+/// What the server sent: each packet, attachments in the text form of polling.
+#[derive(Default)]
+struct Inbound {
+    packets: Vec<String>,
+}
+
+impl Inbound {
+    fn payload(&mut self, body: &str) {
+        self.packets.extend(body.split('\u{1e}').map(str::to_owned));
+    }
+
+    async fn frame(&mut self, socket: &mut Raw) {
+        let (first, payload) = socket.frame().await;
+        self.packets.push(match first {
+            0x81 => String::from_utf8(payload).unwrap(),
+            0x82 => format!("b{}", base64(payload.try_into().unwrap())),
+            other => panic!("a frame of kind {other:#x}"),
+        });
+    }
+
+    fn count(&self, name: &str) -> usize {
+        let start = format!("451-[\"{name}\"");
+        self.packets
+            .iter()
+            .filter(|packet| packet.starts_with(&start))
+            .count()
+    }
+
+    /// All events of this name, in order, each with its attachment right behind it.
+    fn assert_order(&self, name: &str, count: u32) {
+        let start = format!("451-[\"{name}\"");
+        let mut n = 0;
+        for pair in self.packets.windows(2) {
+            if pair[0].starts_with(&start) {
+                assert_eq!(pair[0], binary_event(name, n));
+                assert_eq!(pair[1], format!("b{}", base64(attachment(n))), "{name} {n}");
+                n += 1;
+            }
+        }
+        assert_eq!(n, count, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_under_traffic_both_ways_loses_and_reorders_nothing() {
+    const TICKS: u32 = 2_000;
+    const ECHOES: u32 = 300;
+    let served = serve(|_| {}).await;
+    served.server.on(
+        "echo",
+        async |socket: Socket, Data((n, data)): Data<(u32, Bytes)>| {
+            let _ = socket.emit("echoed", (n, data));
+        },
+    );
+    let (target, mut poll) = joined(&served).await;
+    let mut inbound = Inbound::default();
+    let server = served.server.clone();
+    let ticker = tokio::spawn(async move {
+        for n in 0..TICKS {
+            let data = Bytes::copy_from_slice(&attachment(n));
+            server.emit("tick", (n, data)).unwrap();
+            if n % 8 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
+    let mut post = served.connect().await;
+    let mut sent = 0;
+    let mut socket = candidate(&served, &target).await;
+    let mut probed = false;
+    while sent < 100 {
+        let body: Vec<_> = (sent..sent + 10)
+            .flat_map(|n| {
+                [
+                    binary_event("echo", n),
+                    format!("b{}", base64(attachment(n))),
+                ]
+            })
+            .collect();
+        sent += 10;
+        poll.request("GET", &target, "", b"").await;
+        assert_eq!(post.post(&target, &body.join("\u{1e}")).await.text(), "ok");
+        inbound.payload(poll.answer().await.text());
+        if sent == 50 {
+            // From here on the probe phase, in which data still goes by polling.
+            socket.send_text("2probe").await;
+        }
+        if sent > 50 && !probed {
+            assert_eq!(socket.text().await, "3probe");
+            probed = true;
+        }
+    }
+    assert!(inbound.count("tick") > 0, "traffic before the upgrade");
+    // The end of the upgrade and the first events behind it in one segment.
+    let mut segment = masked("5");
+    let queue = |segment: &mut Vec<u8>, n: u32| {
+        segment.extend(masked(&binary_event("echo", n)));
+        segment.extend_from_slice(&frame(OpCode::Binary, &attachment(n), Some([9, 8, 7, 6])));
+    };
+    while sent < ECHOES {
+        queue(&mut segment, sent);
+        sent += 1;
+        if sent % 50 == 0 {
+            socket.send_bytes(&segment).await;
+            segment.clear();
+            for _ in 0..20 {
+                inbound.frame(&mut socket).await;
+            }
+        }
+    }
+    while inbound
+        .packets
+        .last()
+        .is_none_or(|last| !last.starts_with('b'))
+        || inbound.count("tick") < TICKS as usize
+        || inbound.count("echoed") < ECHOES as usize
+    {
+        inbound.frame(&mut socket).await;
+    }
+    ticker.await.unwrap();
+    inbound.assert_order("tick", TICKS);
+    inbound.assert_order("echoed", ECHOES);
+}
+
+#[tokio::test]
+async fn a_slow_reader_that_was_closed_leaves_no_memory_behind() {
+    let served = serve(|options| options.max_outbox_bytes = 1 << 20).await;
+    let alive = Arc::new(());
+    let weak = Arc::downgrade(&alive);
+    let count = weak.clone();
+    served.server.on_connect(move |socket: Socket| {
+        socket.extensions().insert(Guard(count.upgrade()));
+        async {}
+    });
+    // Stays open, and is not read.
+    let _slow = on_websocket(&served).await;
+    drop(alive);
+    let blob = "x".repeat(64 * 1024);
+    for _ in 0..2_000 {
+        if served.server.socket_count() == 0 {
+            break;
+        }
+        served.server.emit("blob", &blob).unwrap();
+        tokio::task::yield_now().await;
+    }
+    until("the end of its session", || {
+        served.server.connection_count() == 0
+    })
+    .await;
+    until("the end of its socket", || weak.strong_count() == 0).await;
+}
+
+#[tokio::test]
+async fn clients_that_read_nothing_do_not_hold_up_the_end() {
+    let served = serve(|_| {}).await;
+    let _deaf = on_websocket(&served).await;
+    let blob = "x".repeat(64 * 1024);
+    for _ in 0..200 {
+        served.server.emit("blob", &blob).unwrap();
+    }
+    timeout(PATIENCE, served.server.close())
+        .await
+        .expect("the end of the server");
+    assert_eq!(served.server.connection_count(), 0);
+}
