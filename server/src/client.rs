@@ -130,6 +130,7 @@ impl Client {
     ///
     /// When it breaks the protocol. The session is then closed, as Node does.
     pub(crate) fn handle_message(&mut self, message: Message) -> Result<(), ProtocolError> {
+        self.join_by_itself();
         let decoded = match message {
             Message::Text(text) => self.decoder.handle_text(text),
             Message::Binary(bytes) => self.decoder.handle_binary(bytes),
@@ -229,10 +230,7 @@ impl Client {
 
     /// Lets everything that waits go on.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
-        if self.auto_join {
-            self.auto_join = false;
-            self.join(bytestring::ByteString::from_static("/"), None);
-        }
+        self.join_by_itself();
         loop {
             self.poll_joining(cx);
             self.poll_tasks(cx);
@@ -243,6 +241,12 @@ impl Client {
             }
         }
         self.tasks.release();
+    }
+
+    fn join_by_itself(&mut self) {
+        if std::mem::take(&mut self.auto_join) {
+            self.join(bytestring::ByteString::from_static("/"), None);
+        }
     }
 
     /// Whether the next message may be handed in. Below the bounds on waiting handlers and queued

@@ -279,6 +279,11 @@ impl Server {
         &self.engine
     }
 
+    #[cfg(test)]
+    pub(crate) fn new_client(&self, conn: &Arc<crate::engine::Conn>) -> Client {
+        Client::new(&self.namespaces, conn)
+    }
+
     /// [Drains](Self::drain) at once.
     pub async fn close(&self) {
         self.drain(Duration::ZERO).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use socketio_core::engine::Revision;
+use socketio_core::engine::{Message, Revision};
 use socketio_core::ids::SocketId;
 use tokio::time::timeout;
 
@@ -18,6 +18,10 @@ use crate::socket::Socket;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn open(server: &Server) -> Arc<Conn> {
+    open_revision(server, Revision::V4)
+}
+
+fn open_revision(server: &Server, revision: Revision) -> Arc<Conn> {
     let handshake = Handshake {
         headers: HeaderMap::new(),
         query: Vec::new(),
@@ -27,7 +31,7 @@ fn open(server: &Server) -> Arc<Conn> {
         xdomain: false,
         issued: SystemTime::UNIX_EPOCH,
     };
-    let opened = server.engine().open_polling(handshake, Revision::V4, false);
+    let opened = server.engine().open_polling(handshake, revision, false);
     opened.expect("the server is open").0
 }
 
@@ -65,4 +69,13 @@ async fn what_is_asked_of_a_session_after_its_end_does_not_keep_it() {
     conn.client_command(ClientCommand::Left(socket));
     drop(conn);
     assert!(weak.upgrade().is_none(), "the inbox holds its own session");
+}
+
+#[tokio::test]
+async fn an_event_of_revision_3_may_come_before_the_first_turn() {
+    let server = Server::builder().build();
+    let conn = open_revision(&server, Revision::V3);
+    let mut client = server.new_client(&conn);
+    let outcome = client.handle_message(Message::Text("2[\"early\"]".into()));
+    assert_eq!(outcome, Ok(()));
 }
