@@ -325,6 +325,31 @@ async fn disconnect_handlers_added_behind_a_disconnect_run_and_free_the_socket()
     until("the end of the socket", || weak.strong_count() == 0).await;
 }
 
+#[tokio::test]
+async fn a_disconnect_handler_that_never_ends_holds_up_no_other() {
+    let served = serve(|_| {}).await;
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&log);
+    served.server.on_disconnect(move || {
+        shared.lock().push("namespace");
+        async {}
+    });
+    let own = Arc::clone(&log);
+    served.server.on_connect(move |socket: Socket| {
+        let log = Arc::clone(&own);
+        async move {
+            socket.on_disconnect(std::future::pending::<()>);
+            socket.on_disconnect(move || {
+                log.lock().push("socket");
+                async {}
+            });
+        }
+    });
+    drop(on_websocket(&served).await);
+    until("the other handlers", || log.lock().len() == 2).await;
+    assert_eq!(*log.lock(), ["socket", "namespace"]);
+}
+
 /// Shows by its end that the socket it was attached to is gone.
 #[derive(Clone)]
 struct Guard(#[expect(dead_code, reason = "held for its count")] Option<Arc<()>>);

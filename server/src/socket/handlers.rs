@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use smallvec::SmallVec;
 use socketio_core::ids::AckId;
 use socketio_core::payload::Payload;
@@ -358,15 +358,16 @@ impl Socket {
         let socket = self.clone();
         let metrics = Arc::clone(self.shared().metrics());
         Some(Box::pin(async move {
-            for call in disconnecting {
-                Running::new(call, &metrics).await;
-            }
+            // They start in order, and none waits for another of its kind: one that never ends would keep the others
+            // from running.
+            let all = |calls: Vec<BoxFuture<'static, ()>>| {
+                join_all(calls.into_iter().map(|call| Running::new(call, &metrics)))
+            };
+            all(disconnecting).await;
             if let Some(extra) = socket.0.extra.lock().as_mut() {
                 extra.rooms = Vec::new();
             }
-            for call in disconnect {
-                Running::new(call, &metrics).await;
-            }
+            all(disconnect).await;
             socket.finish();
         }))
     }
