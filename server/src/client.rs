@@ -256,6 +256,13 @@ impl Client {
         self.tasks.events() < most && self.queued < most && self.held < self.max_held()
     }
 
+    /// Whether it is the waiting events that stop the connection, and not handlers at work: these make room
+    /// when they end.
+    fn queue_is_full(&self) -> bool {
+        self.queued >= self.options().max_pending_handlers
+            || (self.held >= self.max_held() && self.tasks.events() == 0)
+    }
+
     /// Four messages of the largest size, so that one of them never stops the connection, and not
     /// less than a mebibyte, so that small limits do not make handlers run one by one.
     fn max_held(&self) -> usize {

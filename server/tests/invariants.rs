@@ -350,6 +350,41 @@ async fn a_disconnect_handler_that_never_ends_holds_up_no_other() {
     assert_eq!(*log.lock(), ["socket", "namespace"]);
 }
 
+#[tokio::test]
+async fn handlers_at_the_bound_do_not_cost_another_namespace_its_early_events() {
+    let served = serve(|options| options.max_pending_handlers = 2).await;
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let slow = wait.clone();
+    let running = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&running);
+    served.server.on("slow", move || {
+        let mut slow = slow.clone();
+        let count = Arc::clone(&count);
+        async move {
+            *count.lock() += 1;
+            let _ = slow.wait_for(|go| *go).await;
+        }
+    });
+    served.server.of("/late").on_connect(move |socket: Socket| {
+        let mut wait = wait.clone();
+        async move {
+            let _ = wait.wait_for(|go| *go).await;
+            socket.on("early", async |socket: Socket, Data(n): Data<u32>| {
+                let _ = socket.emit("got", n);
+            });
+        }
+    });
+    let mut socket = on_websocket(&served).await;
+    socket.send_text("40/late,").await;
+    assert!(socket.text().await.starts_with("40/late,"));
+    for text in ["42/late,[\"early\",7]", "42[\"slow\"]", "42[\"slow\"]"] {
+        socket.send_text(text).await;
+    }
+    until("the bound", || *running.lock() == 2).await;
+    go.send(true).unwrap();
+    assert_eq!(socket.text().await, "42/late,[\"got\",7]");
+}
+
 /// Shows by its end that the socket it was attached to is gone.
 #[derive(Clone)]
 struct Guard(#[expect(dead_code, reason = "held for its count")] Option<Arc<()>>);

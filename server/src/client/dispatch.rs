@@ -104,7 +104,7 @@ impl Client {
     pub(super) fn advance(&mut self, index: usize, cx: &mut Context<'_>) {
         // An opening socket is read on at any time, since its handler may wait for an answer of the
         // client. So a full queue gives way: its first event goes to the handlers that there are.
-        let full = !self.wants_input();
+        let full = self.queue_is_full();
         while let Slot::Joined {
             socket,
             waiting: Some(waiting),
