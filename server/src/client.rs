@@ -49,6 +49,11 @@ pub(crate) enum ProtocolError {
     ServerPacket,
 }
 
+/// Most handlers of connections, disconnects and errors that wait before a connection is read no further. A client that
+/// joins and leaves over and over starts them; one that does not has a few for each of its namespaces, and these may wait
+/// for its answers, so that the bound must be far above.
+const MOST_OTHERS: usize = 1024;
+
 /// The namespaces of one connection, and the handlers that are at work for it.
 pub(crate) struct Client {
     table: Arc<Namespaces>,
@@ -253,7 +258,10 @@ impl Client {
     /// events it may.
     pub(crate) fn wants_input(&self) -> bool {
         let most = self.options().max_pending_handlers;
-        self.tasks.events() < most && self.queued < most && self.held < self.max_held()
+        self.tasks.events() < most
+            && self.tasks.others() < most.max(MOST_OTHERS)
+            && self.queued < most
+            && self.held < self.max_held()
     }
 
     /// Whether it is the waiting events that stop the connection, and not handlers at work: these make room

@@ -385,6 +385,36 @@ async fn handlers_at_the_bound_do_not_cost_another_namespace_its_early_events() 
     assert_eq!(socket.text().await, "42/late,[\"got\",7]");
 }
 
+#[tokio::test]
+async fn connection_handlers_of_a_client_that_comes_and_goes_are_bounded() {
+    const TIMES: usize = 4_000;
+    let served = serve(|_| {}).await;
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let started = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&started);
+    served.server.of("/slow").on_connect(move || {
+        let mut wait = wait.clone();
+        let count = Arc::clone(&count);
+        async move {
+            *count.lock() += 1;
+            let _ = wait.wait_for(|go| *go).await;
+        }
+    });
+    let mut socket = on_websocket(&served).await;
+    let once = [masked("40/slow,"), masked("41/slow,")].concat();
+    socket.send_bytes(&once.repeat(TIMES)).await;
+    until("the bound", || *started.lock() >= 1_000).await;
+    let mut other = on_websocket(&served).await;
+    for _ in 0..50 {
+        other.send_text("42[\"say\",\"x\"]").await;
+        assert_eq!(other.text().await, "42[\"said\",\"x\"]");
+    }
+    let at_work = *started.lock();
+    assert!(at_work < 2_000, "{at_work} handlers of one client");
+    go.send(true).unwrap();
+    until("all of them", || *started.lock() == TIMES).await;
+}
+
 /// Shows by its end that the socket it was attached to is gone.
 #[derive(Clone)]
 struct Guard(#[expect(dead_code, reason = "held for its count")] Option<Arc<()>>);

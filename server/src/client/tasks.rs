@@ -36,6 +36,12 @@ impl Tasks {
         self.events
     }
 
+    /// Handlers that are not for events: of connections, disconnects and errors.
+    pub(super) fn others(&self) -> usize {
+        let all = self.set.as_ref().map_or(0, |set| set.len());
+        all.saturating_sub(self.events)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.set.as_ref().is_none_or(|set| set.is_empty())
     }
