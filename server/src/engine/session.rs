@@ -3,6 +3,11 @@
 //! One hand-written future per connection. A turn takes what came in (commands, bytes of the WebSocket, the body of a
 //! POST), feeds the state machine of `socketio_core::engine::session`, hands messages to the [`Client`], lets pending
 //! handlers go on, and at the end writes what this session sent to itself. Between turns the task owns no buffer.
+//!
+//! [`upgrade`] is how it gets its WebSocket, [`closing`] how it ends.
+
+mod closing;
+mod upgrade;
 
 use std::future::Future;
 use std::mem;
@@ -16,15 +21,12 @@ use socketio_core::engine::{
     CloseReason, Control, Output, PacketKind, PayloadDecoder, Session, SessionConfig, TransportKind,
 };
 use socketio_core::frame::Frame;
-use socketio_core::websocket::{OpCode, close_frame, frame};
+use socketio_core::websocket::{OpCode, frame};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::conn::{Command, Conn, current};
-use super::io::Io;
-use super::outbox::Form;
 use super::websocket::{Candidate, Received, WebSocket};
-use super::{LINGER, POLL_LINGER};
 use crate::client::Client;
 
 /// Rounds of one turn before other tasks get theirs.
@@ -203,62 +205,6 @@ impl SessionTask {
         progress
     }
 
-    fn attach(&mut self, io: Io, leftover: &[u8]) {
-        if self.phase != Phase::Open {
-            return;
-        }
-        let form = self.conn.outbox().form();
-        let limit = self.conn.engine().options().max_http_buffer_size;
-        let (socket, writer) = WebSocket::new(io, leftover, form, limit);
-        self.link = Link::WebSocket(socket);
-        self.conn.set_writer(writer, form);
-    }
-
-    fn take_candidate(&mut self, io: Io, leftover: &[u8], form: Form, now: Instant) {
-        // The request was let through by `Conn::upgrade`, but the session may have ended since.
-        if self.phase != Phase::Open || self.session.handle_upgrade_request(now.into_std()).is_err()
-        {
-            self.conn
-                .engine()
-                .spawn(Candidate::new(io, leftover, form, 0).dismiss());
-            return;
-        }
-        let limit = self.conn.engine().options().max_http_buffer_size;
-        self.candidate = Some(Box::new(Candidate::new(io, leftover, form, limit)));
-    }
-
-    fn receive_candidate(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let Some(candidate) = &mut self.candidate else {
-            return false;
-        };
-        let mut received = None;
-        // One at a time: the packet after the upgrade belongs to the session already.
-        let progress = candidate.socket.poll_receive(cx, |item| {
-            let go_on = matches!(item, Received::Bytes(_));
-            received = Some(item);
-            go_on
-        });
-        match received {
-            None | Some(Received::Bytes(_)) => {}
-            Some(Received::Packet(packet)) => {
-                self.session.handle_upgrade_packet(now.into_std(), &packet)
-            }
-            Some(Received::Ping(data)) => candidate.queue(&pong(&data)),
-            Some(Received::Close | Received::Gone | Received::Invalid | Received::Violation(_)) => {
-                self.session.handle_upgrade_closed();
-                self.drop_candidate();
-            }
-        }
-        self.drain(now);
-        if let Some(candidate) = &mut self.candidate
-            && (matches!(candidate.poll_flush(cx), Poll::Ready(Err(_))) || candidate.is_deaf())
-        {
-            self.session.handle_upgrade_closed();
-            self.drop_candidate();
-        }
-        progress.is_ready()
-    }
-
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         if self.phase != Phase::Open || !self.client.wants_input() {
             return false;
@@ -361,131 +307,6 @@ impl SessionTask {
                 Output::Upgraded => self.upgraded(),
                 Output::DropCandidate => self.drop_candidate(),
                 Output::Closed(reason) => self.end(reason, now),
-            }
-        }
-    }
-
-    fn upgraded(&mut self) {
-        let Some(candidate) = self.candidate.take() else {
-            return;
-        };
-        let (socket, writer) = candidate.accept();
-        let form = socket.form();
-        self.link = Link::WebSocket(socket);
-        self.conn.set_transport(TransportKind::WebSocket);
-        self.conn.set_writer(writer, form);
-        self.conn.engine().metrics().upgraded();
-    }
-
-    fn drop_candidate(&mut self) {
-        self.conn.requests.lock().upgrading = false;
-        if let Some(candidate) = self.candidate.take() {
-            self.conn.engine().spawn(candidate.dismiss());
-        }
-    }
-
-    /// The session is closed: tells everybody, then lets the transport finish.
-    fn end(&mut self, reason: CloseReason, now: Instant) {
-        if self.phase != Phase::Open {
-            return;
-        }
-        self.conn.set_closed();
-        self.conn
-            .engine()
-            .metrics()
-            .closed(reason.as_str(), self.conn.transport().as_str());
-        self.drop_candidate();
-        self.client.handle_close(reason);
-        if !matches!(self.link, Link::Polling) {
-            self.conn.engine().remove(&self.conn);
-        }
-        match (&self.link, reason) {
-            // The close packet is queued, unless the peer is gone; a GET that still waits is answered when the outbox
-            // closes.
-            (Link::Polling, CloseReason::ForcedClose | CloseReason::ServerShuttingDown) => {
-                self.phase = Phase::Closing {
-                    until: now + POLL_LINGER,
-                };
-            }
-            (Link::Polling, _) => {
-                self.conn.requests.lock().closed_by_peer = reason == CloseReason::TransportClose;
-                self.vanish();
-            }
-            // It takes nothing, so there is no way to say goodbye.
-            (_, CloseReason::OutboxOverflow) | (Link::Awaited | Link::Gone, _) => self.vanish(),
-            (Link::WebSocket(_) | Link::Reading, _) => {
-                // 1001 tells a client that waits for a reason that the server goes away; Node sends no code otherwise.
-                self.part((reason == CloseReason::ServerShuttingDown).then_some(1001));
-                self.phase = Phase::Closing {
-                    until: now + LINGER,
-                };
-            }
-        }
-    }
-
-    /// Queues the close frame, unless one that answers the peer's fault or its own close frame is there already.
-    fn part(&mut self, code: Option<u16>) {
-        if !mem::replace(&mut self.parted, true) {
-            let frame = Frame::raw(close_frame(code, "", None));
-            self.conn.send(&frame, false);
-        }
-    }
-
-    /// Drops the transport and everything queued.
-    fn vanish(&mut self) {
-        let (frames, _) = self.conn.outbox().close();
-        self.conn
-            .engine()
-            .metrics()
-            .dropped("closed", frames as u64);
-        self.conn.engine().remove(&self.conn);
-        let waker = self.conn.requests.lock().post_waker.take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        self.link = Link::Gone;
-        self.posted = None;
-        self.phase = Phase::Over;
-    }
-
-    fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let Link::WebSocket(socket) = &mut self.link else {
-            if matches!(self.phase, Phase::Closing { .. }) && self.conn.outbox().is_empty() {
-                if mem::take(&mut self.farewell) {
-                    self.conn.queue_close();
-                } else {
-                    self.vanish();
-                }
-            }
-            return;
-        };
-        if matches!(self.phase, Phase::Open | Phase::Closing { .. }) {
-            let (written, sent) = {
-                let mut outbox = self.conn.outbox();
-                (socket.poll_flush(cx, &mut outbox), outbox.take_sent())
-            };
-            self.conn.engine().metrics().bytes_out(sent);
-            match (written, self.phase) {
-                (Poll::Pending, _) | (Poll::Ready(Ok(())), Phase::Open) => {}
-                (Poll::Ready(Ok(())), _) => {
-                    // Dropping the writing half ends our direction; the peer closes its own in answer.
-                    self.conn.outbox().close();
-                    self.phase = Phase::Draining {
-                        until: now + LINGER,
-                    };
-                }
-                (Poll::Ready(Err(_)), Phase::Open) => {
-                    self.session.handle_transport_closed(true);
-                    self.drain(now);
-                    self.vanish();
-                }
-                (Poll::Ready(Err(_)), _) => self.vanish(),
-            }
-        }
-        if let (Phase::Draining { .. }, Link::WebSocket(socket)) = (self.phase, &mut self.link) {
-            let shut = socket.poll_shutdown(cx);
-            if matches!(shut, Poll::Ready(Err(_))) || socket.poll_drain(cx).is_ready() {
-                self.vanish();
             }
         }
     }
