@@ -105,7 +105,8 @@ describe("coming and going", () => {
       const session = await Polling.connect(server);
       const get = await session.pendingGet();
       get.abort();
-      await server.reason(session.id);
+      // Where the end of the connection overtakes the request, the server never learns of the GET, and so not of its end.
+      await session.post("1").catch(() => {});
     },
     "a POST that is dropped": async () => {
       const session = await Polling.connect(server);
