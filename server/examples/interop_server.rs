@@ -1,5 +1,7 @@
 //! The server that the suites in `interop/` drive: the contract is in `interop/README.md`.
 //!
+//! One long file on purpose: an example is a whole program, and this one has every flag and event of the contract.
+//!
 //! ```sh
 //! cargo run -p socketio-server --example interop_server -- --port 3000
 //! ```
