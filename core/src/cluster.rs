@@ -18,12 +18,16 @@ use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::ids::NodeId;
+use crate::ids::{NodeId, Room};
 
 pub use members::{MemberEvent, Members, MembersConfig};
 pub use memory::{Link, MemoryAdapter, MemoryBus};
-pub use message::{ClusterMessage, ClusterResponse, Operation, ResponseBody, SocketSnapshot};
+pub use message::{
+    ClusterMessage, ClusterResponse, NamespaceRooms, Operation, ResponseBody, RoomNews,
+    SocketSnapshot,
+};
 pub use requests::{Expected, Missing, RequestEvent, RequestKind, Requests};
 
 /// A future that may be awaited on any runtime.
@@ -69,6 +73,37 @@ pub trait Adapter: Send + Sync + fmt::Debug {
         false
     }
 
+    /// Whether [`watch`](Self::watch) wants to hear of rooms, because the carrier has channels for
+    /// single rooms.
+    fn watches_rooms(&self) -> bool {
+        false
+    }
+
+    /// Tells what this node has, so that a carrier with a channel for each namespace or room hears
+    /// the right ones. Calls come in order, before [`start`](Self::start) too, and never wait.
+    fn watch(&self, change: Interest<'_>) {
+        let _ = change;
+    }
+
+    /// How many [foreign](NodeId::foreign) members hear a namespace, as far as is known now; they
+    /// will answer requests without saying who they are. Changes are told by
+    /// [`ClusterHandler::on_foreign`].
+    fn foreign(&self, namespace: &str) -> usize {
+        let _ = namespace;
+        0
+    }
+
+    /// Whether members may be there that neither are counted by [`foreign`](Self::foreign) nor
+    /// answer requests, as those that speak the dialect of python-socketio.
+    fn has_uncounted_members(&self) -> bool {
+        false
+    }
+
+    /// How the carrier is doing.
+    fn status(&self) -> AdapterStatus {
+        AdapterStatus::default()
+    }
+
     /// Sends what is queued and disconnects. Nothing is handed to the handler afterwards. Closing
     /// twice is harmless.
     fn close(&self) -> BoxFuture<'_, ()>;
@@ -84,6 +119,78 @@ pub trait ClusterHandler: Send + Sync {
 
     /// An answer to a request of this node.
     fn on_response(&self, response: ClusterResponse);
+
+    /// The number of foreign members that hear a namespace has changed.
+    fn on_foreign(&self, namespace: &str, count: usize) {
+        let _ = (namespace, count);
+    }
+
+    /// The carrier is connected and heard (again). `gap` says that messages may have been lost
+    /// before, so that what other nodes know of this one, and it of them, is to be renewed.
+    fn on_connected(&self, gap: bool) {
+        let _ = gap;
+    }
+}
+
+/// What a node has come to hold, or holds no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Interest<'a> {
+    /// A namespace was made.
+    NamespaceOpened(&'a str),
+    /// A namespace was removed.
+    NamespaceClosed(&'a str),
+    /// A room has its first member on this node. The room that a socket has of its own is
+    /// `private`.
+    RoomOpened {
+        /// The namespace.
+        namespace: &'a str,
+        /// The room.
+        room: &'a Room,
+        /// Whether it is the own room of a socket.
+        private: bool,
+    },
+    /// A room has lost its last member on this node.
+    RoomClosed {
+        /// The namespace.
+        namespace: &'a str,
+        /// The room.
+        room: &'a Room,
+    },
+}
+
+/// How a carrier is doing, for readiness checks and metrics. Counters begin at the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AdapterStatus {
+    /// Connected, subscribed, and an own message was heard to come back since. A carrier without a
+    /// broker is always up.
+    pub up: bool,
+    /// Connections made after the first one.
+    pub reconnects: u64,
+    /// Spans of time in which messages may have been lost.
+    pub gaps: u64,
+    /// Messages received, from whatever wire.
+    pub messages_in: u64,
+    /// Bytes of these.
+    pub bytes_in: u64,
+    /// Messages handed to the broker.
+    pub messages_out: u64,
+    /// Bytes of these.
+    pub bytes_out: u64,
+    /// Received messages that were not understood.
+    pub decode_errors: u64,
+    /// Received messages dropped because this node did not keep up.
+    pub dropped_in: u64,
+    /// Messages refused or dropped because the broker was away or too slow, or whose fate is
+    /// unknown.
+    pub dropped_out: u64,
+    /// Messages waiting to be sent.
+    pub queued_messages: usize,
+    /// Bytes of these.
+    pub queued_bytes: usize,
+    /// How long an own message last took to come back through the broker.
+    pub round_trip: Option<Duration>,
 }
 
 /// Why an adapter did not take a message, or did not start.

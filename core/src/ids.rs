@@ -200,8 +200,8 @@ impl SocketId {
 
 text_id!(SocketId);
 
-/// The id of one server process in a cluster. Foreign members may have any text; ours have 16
-/// hexadecimal digits.
+/// The id of one server process in a cluster. Ours have 16 hexadecimal digits. Members that run
+/// other software are [foreign](Self::foreign): their ids may be any text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(Arc<str>);
 
@@ -223,7 +223,31 @@ impl NodeId {
     pub fn is_emitter(&self) -> bool {
         &*self.0 == "emitter"
     }
+
+    /// The id of a member that does not speak our own format, by the name it has on its wire. The
+    /// mark it gets keeps it apart from ids of ours, and tells an adapter how to answer it.
+    ///
+    /// ```
+    /// use socketio_core::ids::NodeId;
+    ///
+    /// let node = NodeId::foreign("GgE0Qy");
+    /// assert_eq!(node.foreign_name(), Some("GgE0Qy"));
+    /// assert_eq!(NodeId::generate().foreign_name(), None);
+    /// ```
+    #[must_use]
+    pub fn foreign(name: &str) -> Self {
+        Self(format!("{FOREIGN}{name}").into())
+    }
+
+    /// The name of a foreign member on its own wire; none for one of ours.
+    #[must_use]
+    pub fn foreign_name(&self) -> Option<&str> {
+        self.0.strip_prefix(FOREIGN)
+    }
 }
+
+/// Marks the ids of foreign members.
+const FOREIGN: char = '~';
 
 text_id!(NodeId);
 

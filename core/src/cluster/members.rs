@@ -86,7 +86,8 @@ impl Members {
         if message.node == self.me {
             return false;
         }
-        if message.node.is_emitter() {
+        // Neither has heartbeats of ours: nobody could tell when they are gone.
+        if message.node.is_emitter() || message.node.foreign_name().is_some() {
             return true;
         }
         let member = match self.nodes.get_mut(&message.node) {

@@ -75,8 +75,61 @@ pub enum Operation {
         /// Present if answers are wanted.
         request: Option<RequestId>,
     },
+    /// What the sender has in its rooms.
+    Rooms(RoomNews),
     /// The sender leaves the cluster.
     Close,
+}
+
+/// What one node tells the others of its rooms, so that each can count members without asking.
+///
+/// Counts are absolute, so a message that comes twice does no harm. Versions begin at 1 and grow by
+/// one with each [`Delta`](Self::Delta); who misses one asks for a [`Snapshot`](Self::Snapshot).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RoomNews {
+    /// What has changed from version `version - 1` to `version`.
+    Delta {
+        /// The version that this makes.
+        version: u64,
+        /// Rooms whose count changed; 0 for a room that is gone.
+        changes: Vec<NamespaceRooms>,
+    },
+    /// Everything at `version`, in `parts` messages.
+    Snapshot {
+        /// The version that this is.
+        version: u64,
+        /// Which part this is, from 0.
+        part: u32,
+        /// How many parts there are.
+        parts: u32,
+        /// The rooms.
+        rooms: Vec<NamespaceRooms>,
+    },
+    /// A summary that shows whether what others know is right.
+    Digest {
+        /// The version that it summarizes.
+        version: u64,
+        /// A hash that does not depend on the order of rooms.
+        hash: u64,
+    },
+    /// Asks one node for a [`Snapshot`](Self::Snapshot).
+    Resend {
+        /// The node that is asked.
+        of: NodeId,
+    },
+}
+
+/// Counts of one namespace of one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespaceRooms {
+    /// The namespace, with its leading slash.
+    pub namespace: ByteString,
+    /// How many sockets the node has in it.
+    pub sockets: u64,
+    /// Rooms and how many of these sockets are in each. The rooms that sockets have of their own
+    /// are not among them.
+    pub rooms: Vec<(Room, u64)>,
 }
 
 impl Operation {
@@ -93,6 +146,7 @@ impl Operation {
             | Self::Join { .. }
             | Self::Leave { .. }
             | Self::Disconnect { .. }
+            | Self::Rooms(_)
             | Self::Close => None,
         }
     }

@@ -1,0 +1,1 @@
+//! Carries cluster messages over Redis.

@@ -1,0 +1,1 @@
+//! Emits to the clients of a cluster from processes that are no server.
