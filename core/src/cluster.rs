@@ -13,6 +13,7 @@ mod members;
 mod memory;
 mod message;
 mod requests;
+pub mod wire;
 
 use std::error::Error;
 use std::fmt;

@@ -68,6 +68,20 @@ pub enum Operation {
         /// What the answer refers to.
         request: RequestId,
     },
+    /// Tell the ids of the sockets of `target`. Answered by [`ResponseBody::SocketIds`], also when
+    /// there is none. Only old members of other software ask it.
+    ListSockets {
+        /// The sockets.
+        target: Target,
+        /// What the answer refers to.
+        request: RequestId,
+    },
+    /// Tell the names of all rooms, those that sockets have of their own among them. Answered by
+    /// [`ResponseBody::Rooms`], also when there is none. Only members of other software ask it.
+    ListRooms {
+        /// What the answer refers to.
+        request: RequestId,
+    },
     /// An event for the other servers themselves.
     ServerSideEmit {
         /// Name and arguments of the event.
@@ -140,7 +154,9 @@ impl Operation {
             Self::Broadcast { request, .. } | Self::ServerSideEmit { request, .. } => {
                 request.as_ref()
             }
-            Self::FetchSockets { request, .. } => Some(request),
+            Self::FetchSockets { request, .. }
+            | Self::ListSockets { request, .. }
+            | Self::ListRooms { request } => Some(request),
             Self::InitialHeartbeat
             | Self::Heartbeat
             | Self::Join { .. }
@@ -188,6 +204,10 @@ pub enum ResponseBody {
     ServerSideEmit(Payload),
     /// To [`Operation::FetchSockets`].
     Sockets(Vec<SocketSnapshot>),
+    /// To [`Operation::ListSockets`].
+    SocketIds(Vec<SocketId>),
+    /// To [`Operation::ListRooms`].
+    Rooms(Vec<Room>),
 }
 
 /// A socket of some node at one instant.

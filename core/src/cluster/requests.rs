@@ -266,7 +266,10 @@ impl Pending {
                 true
             }
             (
-                ResponseBody::ServerSideEmit(_) | ResponseBody::Sockets(_),
+                ResponseBody::ServerSideEmit(_)
+                | ResponseBody::Sockets(_)
+                | ResponseBody::SocketIds(_)
+                | ResponseBody::Rooms(_),
                 RequestKind::OnePerNode,
             ) => {
                 if is_named {

@@ -86,6 +86,15 @@ impl Cluster {
                 let sockets = sockets.iter().map(snapshot::of).collect();
                 asker(request).respond(ResponseBody::Sockets(sockets));
             }
+            (Operation::ListSockets { target, request }, namespace) => {
+                let sockets = namespace.map(|namespace| namespace.fetch_local(&target));
+                let ids = sockets.into_iter().flatten().map(|socket| socket.id);
+                asker(request).respond(ResponseBody::SocketIds(ids.collect()));
+            }
+            (Operation::ListRooms { request }, namespace) => {
+                let rooms = namespace.map(|namespace| namespace.rooms());
+                asker(request).respond(ResponseBody::Rooms(rooms.unwrap_or_default()));
+            }
             (Operation::ServerSideEmit { payload, request }, Some(namespace)) => {
                 self.call_server_event(&namespace, payload, request.map(asker));
             }
