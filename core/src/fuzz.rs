@@ -8,12 +8,19 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::{
+    cluster::wire::{
+        Decoded,
+        python::{DEFAULT_CHANNEL, Python, PythonConfig},
+    },
+    cluster::{ClusterResponse, Operation, ResponseBody},
     engine::{
         CloseReason, Message, Output, Packet, PacketKind, PayloadDecoder, PayloadEncoder, Revision,
         Session, SessionConfig, TransportKind, jsonp,
     },
+    ids::NodeId,
     msgpack,
     packet::{self, DecodeLimits, PacketDecoder, ParserKind},
+    payload::Payload,
     websocket::{FrameDecoder, Role, WsError, WsEvent},
 };
 
@@ -21,12 +28,13 @@ use crate::{
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("engine_packet", engine_packet),
     ("engine_payload", engine_payload),
     ("engine_session", engine_session),
     ("jsonp_form", jsonp_form),
     ("message_pack", message_pack),
+    ("python_wire", python_wire),
     ("socketio_packet", socketio_packet),
     ("websocket", websocket),
 ];
@@ -306,6 +314,36 @@ pub fn message_pack(data: &[u8]) {
     }
 }
 
+/// What is read can be handed on, and an answer can be written to each question.
+///
+/// # Panics
+/// If that does not hold.
+pub fn python_wire(data: &[u8]) {
+    let codec = Python::new(&NodeId::emitter(), PythonConfig::listen());
+    let decoded = codec.decode(DEFAULT_CHANNEL, &Bytes::copy_from_slice(data));
+    let Ok(Decoded::Message(message)) = decoded else {
+        return;
+    };
+    assert!(Python::answers(&message.node));
+    if let Operation::Broadcast { payload, .. } = &message.operation {
+        assert!(payload.event_name().is_some());
+        assert!(payload.to_values().is_ok());
+    }
+    if let Some(request) = message.operation.request() {
+        let answer = codec.encode_response(&ClusterResponse {
+            node: None,
+            namespace: message.namespace.clone(),
+            request: request.clone(),
+            body: ResponseBody::Ack {
+                socket: None,
+                payload: Payload::empty(),
+            },
+        });
+        assert!(answer.is_ok_and(|answer| answer.messages.len() == 1));
+    }
+    assert!(codec.encode(&message).is_ok());
+}
+
 #[cfg(test)]
 mod tests {
     use super::TARGETS;
@@ -335,6 +373,16 @@ mod tests {
             b"[[[[[[[[",
             b"\x91\x91\x91\x91",
             b"\xc7\x08\xff",
+            b"{\"method\":\"emit\",\"event\":\"e\",\"namespace\":\"/\"",
+            b",\"host_id\":\"h\",\"callback\":[1,2,3]",
+            b",\"binary\":true",
+            b",\"data\":",
+            b",\"room\":",
+            b"\"AQ==\"",
+            b"[1,",
+            b"NaN",
+            b"]",
+            b"}",
         ];
         let piece = prop_oneof![
             2 => select(pieces).prop_map(<[u8]>::to_vec),

@@ -3,6 +3,8 @@
 //! Nothing here does input or output. A codec turns a [`ClusterMessage`] into an [`Encoded`] and
 //! what a carrier brings into a [`Decoded`]; the adapters move the bytes.
 
+pub mod python;
+
 use bytes::Bytes;
 
 use super::{ClusterMessage, ClusterResponse};
@@ -43,6 +45,9 @@ pub enum WireError {
     /// The bytes are no MessagePack.
     #[error(transparent)]
     MessagePack(#[from] MessagePackError),
+    /// What python-socketio below 5.14 sends. It could run code when read, so it never is.
+    #[error("a Python pickle: upgrade the sender to python-socketio 5.15.1 or later")]
+    Pickle,
     /// Text that is not UTF-8.
     #[error("the message is not UTF-8")]
     Utf8,

@@ -1,0 +1,117 @@
+//! What holds for any message.
+
+use super::*;
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just(SID.to_owned()),
+        Just("r".to_owned()),
+        any::<String>(),
+        "[0-9]{1,3}",
+    ]
+}
+
+fn rooms(sizes: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Room>> {
+    proptest::collection::vec(name().prop_map(Room::from), sizes)
+}
+
+fn socket() -> impl Strategy<Value = Target> {
+    "[A-Za-z0-9_-]{20}".prop_map(Target::room)
+}
+
+/// Operations that can be said wholly, and by one message.
+fn operation() -> impl Strategy<Value = Operation> {
+    let sockets = proptest::collection::vec("[A-Za-z0-9_-]{20}".prop_map(Room::from), 0..3);
+    let values = proptest::collection::vec(value::arbitrary(), 0..4);
+    let emit = (any::<String>(), values, rooms(0..4), sockets, any::<u64>());
+    prop_oneof![
+        emit.prop_map(|(event, mut values, rooms, except, request)| {
+            if values == [Value::Null] {
+                values.clear();
+            }
+            values.insert(0, event.into());
+            let asked = rooms.len() == 1 && request % 2 == 0;
+            Operation::Broadcast {
+                payload: Payload::from_values(&values),
+                target: Target {
+                    rooms: rooms.into(),
+                    except: except.into(),
+                    flags: Flags {
+                        expect_single_response: asked,
+                        ..Flags::default()
+                    },
+                },
+                request: asked.then(|| RequestId::from(request.to_string())),
+            }
+        }),
+        (socket(), name()).prop_map(|(target, room)| Operation::Join {
+            target,
+            rooms: vec![room.into()],
+        }),
+        (socket(), name()).prop_map(|(target, room)| Operation::Leave {
+            target,
+            rooms: vec![room.into()],
+        }),
+        name().prop_map(|room| Operation::Leave {
+            target: Target::room(&room),
+            rooms: vec![room.into()],
+        }),
+        socket().prop_map(|target| Operation::Disconnect {
+            target,
+            close: false,
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_an_emitter_says_is_what_a_node_reads(
+        namespace in "/[a-zé \"]{0,5}",
+        operation in operation(),
+        bare in any::<bool>(),
+    ) {
+        let config = PythonConfig::listen().with_bare_argument(bare);
+        let emitter = Python::new(&NodeId::emitter(), config);
+        let message = say(&namespace, operation.clone());
+        let written = emitter.encode(&message).expect("encoded");
+        prop_assert!(written.limits.is_empty());
+        prop_assert_eq!(written.messages.len(), 1);
+        let read = node().decode("socketio", &written.messages[0].payload);
+        let Ok(Decoded::Message(mut read)) = read else {
+            panic!("{read:?}");
+        };
+        prop_assert_eq!(&read.namespace, &namespace);
+        // The question comes back as the answer's.
+        if let Operation::Broadcast { request: slot @ Some(_), .. } = &mut read.operation {
+            let answer = ClusterResponse {
+                node: None,
+                namespace: read.namespace.clone(),
+                request: slot.take().expect("matched"),
+                body: ResponseBody::Ack { socket: None, payload: Payload::empty() },
+            };
+            let written = node().encode_response(&answer).expect("encoded");
+            let read = emitter.decode("socketio", &written.messages[0].payload);
+            let Ok(Decoded::Response(response)) = read else {
+                panic!("{read:?}");
+            };
+            prop_assert_eq!(&response.namespace, &namespace);
+            *slot = Some(response.request);
+        }
+        prop_assert_eq!(read.operation, operation);
+    }
+
+    #[test]
+    fn all_that_a_node_says_is_skipped_by_nodes(operation in operation()) {
+        for encoded in encode(operation).messages {
+            prop_assert_eq!(node().decode("socketio", &encoded.payload), Ok(Decoded::Skip));
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text in any::<String>(), cut in any::<proptest::sample::Index>()) {
+        let _ = read(&node(), &text);
+        let line = format!(r#"{{"method":"emit","event":{text:?},"data":[{text},NaN],"binary":true,"namespace":"/"}}"#);
+        let _ = node().decode("socketio", &Bytes::copy_from_slice(&line.as_bytes()[..cut.index(line.len())]));
+        let _ = read(&node(), &line);
+    }
+}

@@ -1,0 +1,290 @@
+//! From messages to the dialect.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::{EMITTERS, Python, Translated, Untranslatable, fields};
+use crate::cluster::wire::{Encoded, WireError};
+use crate::cluster::{ClusterMessage, ClusterResponse, Operation, ResponseBody};
+use crate::ids::{RequestId, Room};
+use crate::json;
+use crate::payload::Payload;
+use crate::target::Target;
+use crate::value::{self, Value};
+
+pub(super) fn encode(codec: &Python, message: &ClusterMessage) -> Result<Translated, WireError> {
+    let namespace = &message.namespace;
+    let mut done = Translated::default();
+    match &message.operation {
+        Operation::Broadcast {
+            payload,
+            target,
+            request,
+        } => emit(
+            codec,
+            namespace,
+            payload,
+            target,
+            request.as_ref(),
+            &mut done,
+        )?,
+        Operation::Join { target, rooms } => {
+            for socket in sockets(target, &mut done) {
+                for room in rooms {
+                    let members = [("sid", socket), ("room", room)];
+                    done.messages
+                        .push(simple(codec, "enter_room", &members, namespace));
+                }
+            }
+        }
+        Operation::Leave { target, rooms } => {
+            leave(codec, namespace, target, rooms, &mut done);
+        }
+        Operation::Disconnect { target, close } => {
+            for socket in sockets(target, &mut done) {
+                let members = [("sid", socket)];
+                done.messages
+                    .push(simple(codec, "disconnect", &members, namespace));
+                if *close {
+                    done.leave_out(Untranslatable::CloseConnection);
+                }
+            }
+        }
+        Operation::FetchSockets { .. }
+        | Operation::ListSockets { .. }
+        | Operation::ListRooms { .. } => done.leave_out(Untranslatable::FetchSockets),
+        Operation::ServerSideEmit { .. } => done.leave_out(Untranslatable::ServerSideEmit),
+        Operation::InitialHeartbeat
+        | Operation::Heartbeat
+        | Operation::Rooms(_)
+        | Operation::Close => {}
+    }
+    Ok(done)
+}
+
+/// The sockets that a target names by the rooms they have of their own.
+fn sockets<'a>(target: &'a Target, done: &mut Translated) -> SmallVec<[&'a Room; 1]> {
+    let (sockets, others): (SmallVec<[_; 1]>, SmallVec<[_; 1]>) =
+        target.rooms.iter().partition(|room| names_socket(room));
+    if target.rooms.is_empty() || !others.is_empty() || !target.except.is_empty() {
+        done.leave_out(Untranslatable::Selection);
+    }
+    if target.except.is_empty() {
+        sockets
+    } else {
+        SmallVec::new()
+    }
+}
+
+/// Whether a room may be the own room of a socket: all ids of sockets, Python's too, look alike.
+fn names_socket(room: &Room) -> bool {
+    room.as_str().len() == 20
+        && room
+            .as_str()
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+fn leave(codec: &Python, namespace: &str, target: &Target, rooms: &[Room], done: &mut Translated) {
+    // Everybody in a room leaves it: that can be said of any room.
+    if let ([from], []) = (target.rooms.as_slice(), target.except.as_slice())
+        && rooms == [from.clone()]
+    {
+        let members = [("room", from)];
+        done.messages
+            .push(simple(codec, "close_room", &members, namespace));
+        return;
+    }
+    for socket in sockets(target, done) {
+        for room in rooms {
+            let members = [("sid", socket), ("room", room)];
+            done.messages
+                .push(simple(codec, "leave_room", &members, namespace));
+        }
+    }
+}
+
+fn simple(codec: &Python, method: &str, members: &[(&str, &Room)], namespace: &str) -> Encoded {
+    let mut out = begin(method);
+    for (name, room) in members {
+        string(&mut out, name, room.as_str());
+    }
+    string(&mut out, "namespace", namespace);
+    codec.to_all(end(codec, out))
+}
+
+fn emit(
+    codec: &Python,
+    namespace: &str,
+    payload: &Payload,
+    target: &Target,
+    request: Option<&RequestId>,
+    done: &mut Translated,
+) -> Result<(), WireError> {
+    if !target.except.iter().all(names_socket) {
+        done.leave_out(Untranslatable::Except);
+        return Ok(());
+    }
+    if target.flags.volatile {
+        done.leave_out(Untranslatable::Volatile);
+    }
+    let mut elements = json::elements(payload.json());
+    let (Some(event), Some(_)) = (elements.next(), payload.event_name()) else {
+        return Err(WireError::Member("event"));
+    };
+    let mut out = begin("emit");
+    raw(&mut out, "event", event);
+    out.extend_from_slice(b",\"data\":");
+    let binary = !payload.attachments().is_empty();
+    let arguments = elements.rest();
+    match elements.next() {
+        Some(only)
+            if codec.bare_argument
+                && !binary
+                && only != "null"
+                && !only.starts_with('[')
+                && elements.next().is_none() =>
+        {
+            out.extend_from_slice(only.as_bytes());
+        }
+        _ => {
+            out.extend_from_slice(if binary { b"[[" } else { b"[" });
+            out.extend_from_slice(arguments.as_bytes());
+            if binary {
+                attachments(&mut out, payload.attachments());
+                out.push(b']');
+            }
+        }
+    }
+    raw(&mut out, "binary", if binary { "true" } else { "false" });
+    string(&mut out, "namespace", namespace);
+    match target.rooms.as_slice() {
+        [] => raw(&mut out, "room", "null"),
+        [room] => string(&mut out, "room", room.as_str()),
+        rooms => strings(&mut out, "room", rooms.iter().map(Room::as_str)),
+    }
+    match target.except.as_slice() {
+        [] => raw(&mut out, "skip_sid", "null"),
+        sockets => strings(&mut out, "skip_sid", sockets.iter().map(Room::as_str)),
+    }
+    match (request, target.rooms.as_slice()) {
+        (Some(request), [room]) => {
+            let parts = [room.as_str(), namespace, request.as_str()];
+            strings(&mut out, "callback", parts.into_iter());
+        }
+        (Some(_), _) => {
+            done.leave_out(Untranslatable::Acknowledgements);
+            raw(&mut out, "callback", "null");
+        }
+        (None, _) => raw(&mut out, "callback", "null"),
+    }
+    done.messages.push(codec.to_all(end(codec, out)));
+    Ok(())
+}
+
+pub(super) fn encode_response(
+    codec: &Python,
+    response: &ClusterResponse,
+) -> Result<Translated, WireError> {
+    let mut done = Translated::default();
+    let ResponseBody::Ack { payload, .. } = &response.body else {
+        return Ok(done);
+    };
+    let parts: SmallVec<[&str; 5]> = json::elements(response.request.as_str()).collect();
+    let &[channel, host, room, namespace, id] = parts.as_slice() else {
+        return Err(WireError::Member("callback"));
+    };
+    let channel = fields::text(channel).unwrap_or_default().into_owned();
+    if !codec.channels.contains(&channel) {
+        return Err(WireError::Channel);
+    }
+    let mut out = begin("callback");
+    raw(&mut out, "host_id", host);
+    raw(&mut out, "sid", room);
+    raw(&mut out, "namespace", namespace);
+    raw(&mut out, "id", id);
+    if payload.attachments().is_empty() {
+        raw(&mut out, "args", payload.json());
+    } else if host.trim_end_matches('"').ends_with(EMITTERS) {
+        out.extend_from_slice(b",\"args\":[");
+        out.extend_from_slice(payload.json().as_bytes());
+        attachments(&mut out, payload.attachments());
+        out.push(b']');
+        raw(&mut out, "binary", "true");
+    } else {
+        let mut values = Value::Array(payload.to_values()?);
+        bytes_to_text(&mut values);
+        out.extend_from_slice(b",\"args\":");
+        value::write(&mut out, &values, &mut SmallVec::new());
+        done.leave_out(Untranslatable::BinaryAcknowledgement);
+    }
+    out.push(b'}');
+    done.messages.push(Encoded {
+        channel,
+        payload: out.into(),
+    });
+    Ok(done)
+}
+
+fn begin(method: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    out.extend_from_slice(b"{\"method\":");
+    value::write_scalar(&mut out, method);
+    out
+}
+
+/// `host_id` comes last, where [`decode`](super::read::decode) looks for it.
+fn end(codec: &Python, mut out: Vec<u8>) -> Vec<u8> {
+    string(&mut out, "host_id", codec.host_id());
+    out.push(b'}');
+    out
+}
+
+fn raw(out: &mut Vec<u8>, name: &str, json: &str) {
+    out.push(b',');
+    value::write_scalar(out, name);
+    out.push(b':');
+    out.extend_from_slice(json.as_bytes());
+}
+
+fn string(out: &mut Vec<u8>, name: &str, text: &str) {
+    raw(out, name, "");
+    value::write_scalar(out, text);
+}
+
+fn strings<'a>(out: &mut Vec<u8>, name: &str, texts: impl Iterator<Item = &'a str>) {
+    raw(out, name, "[");
+    for (at, text) in texts.enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        value::write_scalar(out, text);
+    }
+    out.push(b']');
+}
+
+fn attachments(out: &mut Vec<u8>, attachments: &[Bytes]) {
+    for attachment in attachments {
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(STANDARD.encode(attachment).as_bytes());
+        out.push(b'"');
+    }
+}
+
+fn bytes_to_text(value: &mut Value) {
+    match value {
+        Value::Bytes(bytes) => *value = Value::String(STANDARD.encode(bytes)),
+        Value::Array(elements) => elements.iter_mut().for_each(bytes_to_text),
+        Value::Object(members) => members
+            .iter_mut()
+            .for_each(|(_, value)| bytes_to_text(value)),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::UInt(_)
+        | Value::Float(_)
+        | Value::String(_) => {}
+    }
+}
