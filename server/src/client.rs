@@ -199,6 +199,19 @@ impl Client {
         }
     }
 
+    /// The session has moved to its WebSocket.
+    pub(crate) fn handle_upgrade(&mut self) {
+        let joined = self.slots.iter().filter_map(|slot| match slot {
+            Slot::Joined { socket, .. } => Some(socket),
+            Slot::Joining(_) | Slot::Left(_) => None,
+        });
+        let calls: Vec<_> = joined.flat_map(Socket::call_upgrade).collect();
+        for call in calls {
+            let running = Running::new(call, self.shared().metrics());
+            self.start(running, Kind::Other);
+        }
+    }
+
     /// The session has ended. Handlers that are at work go on; nothing is dispatched any more.
     pub(crate) fn handle_close(&mut self, reason: CloseReason) {
         self.auto_join = false;

@@ -9,7 +9,8 @@ use socketio_core::payload::Payload;
 
 use crate::ack::Ack;
 use crate::handler::{
-    BoxHandler, Context, DisconnectContext, ErrorContext, EventContext, PacketContext,
+    BoxHandler, ConnectContext, Context, DisconnectContext, ErrorContext, EventContext,
+    PacketContext,
 };
 use crate::socket::Socket;
 
@@ -20,6 +21,10 @@ pub struct HandlerId(u32);
 impl HandlerId {
     /// Names no handler.
     pub(crate) const GONE: Self = Self(u32::MAX);
+
+    pub(crate) fn new(number: u32) -> Self {
+        Self(number)
+    }
 }
 
 /// Sees every event that is sent to a socket: its name and arguments.
@@ -40,6 +45,7 @@ pub(crate) enum Listener {
     Error(BoxHandler<ErrorContext>),
     Disconnecting(BoxHandler<DisconnectContext>),
     Disconnect(BoxHandler<DisconnectContext>),
+    Upgrade(BoxHandler<ConnectContext>),
 }
 
 /// Handlers in the order in which they were added.
@@ -49,6 +55,54 @@ pub(crate) enum Listener {
 pub(crate) struct Listeners {
     list: Vec<(HandlerId, Listener)>,
     next: u32,
+}
+
+impl Listener {
+    /// A handler of events of this name.
+    pub(crate) fn is_for(&self, event: &str) -> bool {
+        matches!(self, Self::Event { name, .. } if name == event)
+    }
+
+    pub(crate) fn is_any(&self) -> bool {
+        matches!(self, Self::Any(_))
+    }
+
+    pub(crate) fn is_outgoing(&self) -> bool {
+        matches!(self, Self::Outgoing(_))
+    }
+
+    /// What Node's `removeAllListeners` removes: neither catch-all handlers nor middlewares.
+    pub(crate) fn is_listener(&self) -> bool {
+        match self {
+            Self::Event { .. }
+            | Self::Fallback(_)
+            | Self::Error(_)
+            | Self::Disconnecting(_)
+            | Self::Disconnect(_) => true,
+            Self::Any(_) | Self::Outgoing(_) | Self::Middleware(_) | Self::Upgrade(_) => false,
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($($name:ident: $variant:ident($context:ty),)*) => {
+        impl Listener {$(
+            pub(crate) fn $name(&self) -> Option<&BoxHandler<$context>> {
+                match self {
+                    Self::$variant(handler) => Some(handler),
+                    _ => None,
+                }
+            }
+        )*}
+    };
+}
+
+kinds! {
+    disconnect: Disconnect(DisconnectContext),
+    disconnecting: Disconnecting(DisconnectContext),
+    error: Error(ErrorContext),
+    middleware: Middleware(PacketContext),
+    upgrade: Upgrade(ConnectContext),
 }
 
 impl fmt::Debug for Listeners {
@@ -63,8 +117,13 @@ impl Listeners {
     pub(crate) fn add(&mut self, listener: Listener) -> HandlerId {
         let id = HandlerId(self.next);
         self.next = self.next.wrapping_add(1);
-        self.list.push((id, listener));
+        self.add_as(id, listener);
         id
+    }
+
+    /// Adds a handler under an id that the caller gives; not to be mixed with [`add`](Self::add).
+    pub(crate) fn add_as(&mut self, id: HandlerId, listener: Listener) {
+        self.list.push((id, listener));
     }
 
     pub(crate) fn prepend(&mut self, listener: Listener) -> HandlerId {
@@ -73,21 +132,39 @@ impl Listeners {
         id
     }
 
-    pub(crate) fn remove(&mut self, id: HandlerId) -> bool {
-        let before = self.list.len();
-        self.list.retain(|(known, _)| *known != id);
-        self.list.len() < before
+    /// Takes one handler out.
+    pub(crate) fn remove(&mut self, id: HandlerId) -> Option<Listener> {
+        let at = self.list.iter().position(|(known, _)| *known == id)?;
+        Some(self.list.remove(at).1)
     }
 
-    pub(crate) fn remove_event(&mut self, event: &str) {
-        self.list.retain(
-            |(_, listener)| !matches!(listener, Listener::Event { name, .. } if name == event),
-        );
+    /// Takes the handlers of some kinds out.
+    pub(crate) fn remove_where(&mut self, unwanted: impl Fn(&Listener) -> bool) -> Vec<Listener> {
+        let removed = self.list.extract_if(.., |(_, listener)| unwanted(listener));
+        removed.map(|(_, listener)| listener).collect()
+    }
+
+    /// The handlers of some kinds, in the order in which they run.
+    pub(crate) fn ids(&self, wanted: impl Fn(&Listener) -> bool) -> Vec<HandlerId> {
+        let wanted = self.list.iter().filter(|(_, listener)| wanted(listener));
+        wanted.map(|(id, _)| *id).collect()
+    }
+
+    /// The names of events that have handlers, each once, in the order of their first handlers.
+    pub(crate) fn event_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for (_, listener) in &self.list {
+            if let Listener::Event { name, .. } = listener
+                && !names.iter().any(|known| known == name)
+            {
+                names.push(name.to_string());
+            }
+        }
+        names
     }
 
     pub(crate) fn handles(&self, event: &str) -> bool {
-        let mut list = self.list.iter();
-        list.any(|(_, listener)| matches!(listener, Listener::Event { name, .. } if name == event))
+        self.list.iter().any(|(_, listener)| listener.is_for(event))
     }
 
     pub(crate) fn has_middleware(&self) -> bool {
@@ -96,8 +173,7 @@ impl Listeners {
     }
 
     pub(crate) fn has_outgoing(&self) -> bool {
-        let mut list = self.list.iter();
-        list.any(|(_, listener)| matches!(listener, Listener::Outgoing(_)))
+        self.list.iter().any(|(_, listener)| listener.is_outgoing())
     }
 
     /// Removes the handlers of `event` that run once, after [`call_event`](Self::call_event).
@@ -165,7 +241,7 @@ impl Listeners {
     /// The calls of one kind of handler, each with a context of its own.
     pub(crate) fn calls<C: Context>(
         &self,
-        kind: impl Fn(&Listener) -> Option<&BoxHandler<C>>,
+        kind: fn(&Listener) -> Option<&BoxHandler<C>>,
         context: impl Fn() -> C,
     ) -> Vec<BoxFuture<'static, C::Outcome>> {
         let handlers = self.list.iter().filter_map(|(_, listener)| kind(listener));

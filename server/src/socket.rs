@@ -2,6 +2,7 @@
 
 mod emitter;
 mod handlers;
+mod listening;
 mod send;
 
 use std::fmt;

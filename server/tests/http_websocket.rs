@@ -5,7 +5,7 @@
 mod http_support;
 
 use http_support::serve::{serve, serve_within, sid, target, websocket_request};
-use socketio_server::{Cookie, Cors, Limits};
+use socketio_server::{Cookie, Cors, Limits, Socket};
 
 const OPEN: &str = "EIO=4&transport=websocket";
 
@@ -284,4 +284,38 @@ async fn endings_from_the_client() {
             (400, r#"{"code":1,"message":"Session ID unknown"}"#)
         );
     }
+}
+
+#[tokio::test]
+async fn handlers_of_an_upgrade_run_once_it_is_done() {
+    let served = serve(|_| {}).await;
+    served.server.on_upgrade(async |socket: Socket| {
+        let _ = socket.emit("moved", socket.transport().as_str());
+    });
+    served.server.on_connect(async |socket: Socket| {
+        socket.on_upgrade(async |socket: Socket| {
+            let _ = socket.emit("own", socket.transport().as_str());
+        });
+    });
+    let id = served.open().await;
+    let mut poll = served.connect().await;
+    assert_eq!(poll.post(&target(&id), "40").await.text(), "ok");
+    assert!(poll.get(&target(&id)).await.text().starts_with("40{"));
+    let socket = served.server.sockets().remove(0);
+    assert_eq!(socket.transport().as_str(), "polling");
+
+    let (mut raw, _) = served.websocket(&format!("{OPEN}&sid={id}"), "").await;
+    raw.send_text("2probe").await;
+    assert_eq!(raw.text().await, "3probe");
+    raw.send_text("5").await;
+    assert_eq!(raw.text().await, "42[\"own\",\"websocket\"]");
+    assert_eq!(raw.text().await, "42[\"moved\",\"websocket\"]");
+
+    // A session that begins on WebSocket is never upgraded.
+    let (mut raw, _) = served.websocket(OPEN, "").await;
+    assert!(raw.text().await.starts_with('0'));
+    raw.send_text("40").await;
+    assert!(raw.text().await.starts_with("40{"));
+    raw.send_text("42[\"say\",\"x\"]").await;
+    assert_eq!(raw.text().await, "42[\"said\",\"x\"]");
 }

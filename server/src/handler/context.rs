@@ -9,7 +9,7 @@ use crate::socket::Socket;
 
 /// When a handler runs, and what it can be given then.
 ///
-/// Implemented by the five contexts of this module only.
+/// Implemented by the contexts of this module only.
 pub trait Context: sealed::Sealed + Send + Sized + 'static {
     /// What the server gets back.
     type Outcome: Send + 'static;
@@ -46,7 +46,8 @@ pub struct AdmitContext {
     pub(crate) socket: Socket,
 }
 
-/// A socket has joined its namespace: what a [connection handler](crate::Namespace::on_connect) sees.
+/// A socket has joined its namespace: what a [connection handler](crate::Namespace::on_connect) sees, and a
+/// [handler of upgrades](crate::Socket::on_upgrade).
 #[derive(Debug)]
 pub struct ConnectContext {
     pub(crate) socket: Socket,

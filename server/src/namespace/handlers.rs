@@ -2,7 +2,7 @@
 //! and those of its parent.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
@@ -20,38 +20,91 @@ type RoomListener = Arc<dyn Fn(&RoomEvent) + Send + Sync>;
 /// Handlers of a namespace, or of all children of a dynamic one.
 #[derive(Default)]
 pub(crate) struct Handlers {
-    middlewares: RwLock<Vec<Arc<dyn Erased<AdmitContext>>>>,
-    connect: RwLock<Vec<Arc<dyn Erased<ConnectContext>>>>,
+    middlewares: RwLock<List<Arc<dyn Erased<AdmitContext>>>>,
+    connect: RwLock<List<Arc<dyn Erased<ConnectContext>>>>,
     listeners: RwLock<Listeners>,
     /// Most namespaces have no listeners: then no lock is touched for an event.
     has_listeners: AtomicBool,
-    rooms: RwLock<Vec<RoomListener>>,
+    rooms: RwLock<List<RoomListener>>,
     has_rooms: AtomicBool,
-    server_events: RwLock<Vec<(String, ServerListener)>>,
+    server_events: RwLock<List<(String, ServerListener)>>,
+    /// Ids are given across all the lists.
+    next: AtomicU32,
+}
+
+type List<T> = Vec<(HandlerId, T)>;
+
+/// Takes the entry of this id out.
+fn take<T>(list: &RwLock<List<T>>, id: HandlerId) -> Option<T> {
+    let mut list = list.write();
+    let at = list.iter().position(|(known, _)| *known == id)?;
+    Some(list.remove(at).1)
 }
 
 impl Handlers {
+    fn next_id(&self) -> HandlerId {
+        HandlerId::new(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
     pub(super) fn add(&self, listener: Listener) -> HandlerId {
-        let id = self.listeners.write().add(listener);
+        let id = self.next_id();
+        self.listeners.write().add_as(id, listener);
         self.has_listeners.store(true, Ordering::Release);
         id
     }
 
-    pub(super) fn add_middleware<T: 'static>(&self, handler: impl Handler<AdmitContext, T>) {
-        self.middlewares.write().push(erase(handler).into());
+    pub(super) fn add_middleware<T: 'static>(
+        &self,
+        handler: impl Handler<AdmitContext, T>,
+    ) -> HandlerId {
+        let id = self.next_id();
+        self.middlewares.write().push((id, erase(handler).into()));
+        id
     }
 
-    pub(super) fn add_connect<T: 'static>(&self, handler: impl Handler<ConnectContext, T>) {
-        self.connect.write().push(erase(handler).into());
+    pub(super) fn add_connect<T: 'static>(
+        &self,
+        handler: impl Handler<ConnectContext, T>,
+    ) -> HandlerId {
+        let id = self.next_id();
+        self.connect.write().push((id, erase(handler).into()));
+        id
     }
 
-    pub(super) fn add_rooms(&self, listener: RoomListener) {
-        self.rooms.write().push(listener);
+    pub(super) fn add_rooms(&self, listener: RoomListener) -> HandlerId {
+        let id = self.next_id();
+        self.rooms.write().push((id, listener));
         self.has_rooms.store(true, Ordering::Release);
+        id
     }
 
-    pub(super) fn add_server_event(&self, event: String, listener: ServerListener) {
-        self.server_events.write().push((event, listener));
+    pub(super) fn add_server_event(&self, event: String, listener: ServerListener) -> HandlerId {
+        let id = self.next_id();
+        self.server_events.write().push((id, (event, listener)));
+        id
+    }
+
+    /// What is removed is dropped outside of the locks.
+    pub(super) fn remove(&self, id: HandlerId) -> bool {
+        let listener = self.listeners.write().remove(id);
+        listener.is_some()
+            || take(&self.connect, id).is_some()
+            || take(&self.middlewares, id).is_some()
+            || take(&self.rooms, id).is_some()
+            || take(&self.server_events, id).is_some()
+    }
+
+    pub(super) fn remove_where(&self, unwanted: impl Fn(&Listener) -> bool) {
+        let removed = self.listeners.write().remove_where(unwanted);
+        drop(removed);
+    }
+
+    pub(super) fn ids(&self, wanted: impl Fn(&Listener) -> bool) -> Vec<HandlerId> {
+        self.listeners.read().ids(wanted)
+    }
+
+    pub(super) fn event_names(&self) -> Vec<String> {
+        self.listeners.read().event_names()
     }
 
     fn with_listeners(&self, visit: impl FnOnce(&Listeners)) {
@@ -69,8 +122,8 @@ macro_rules! handler_methods {
         pub fn use_middleware<T: 'static>(
             &self,
             middleware: impl $crate::handler::Handler<$crate::handler::AdmitContext, T>,
-        ) {
-            self.handlers().add_middleware(middleware);
+        ) -> $crate::listeners::HandlerId {
+            self.handlers().add_middleware(middleware)
         }
 
         /// Calls `handler` for each socket that has joined.
@@ -80,8 +133,8 @@ macro_rules! handler_methods {
         pub fn on_connect<T: 'static>(
             &self,
             handler: impl $crate::handler::Handler<$crate::handler::ConnectContext, T>,
-        ) {
-            self.handlers().add_connect(handler);
+        ) -> $crate::listeners::HandlerId {
+            self.handlers().add_connect(handler)
         }
 
         /// Calls `handler` for each event of this name of any socket. Costs the sockets no memory.
@@ -134,9 +187,58 @@ macro_rules! handler_methods {
             self.handlers().add(listener)
         }
 
-        /// Removes a handler of an event or of disconnects. `false` if it was not there (any more).
+        /// Calls `handler` when the client of any socket has moved from long-polling to WebSocket.
+        pub fn on_upgrade<T: 'static>(
+            &self,
+            handler: impl $crate::handler::Handler<$crate::handler::ConnectContext, T>,
+        ) -> $crate::listeners::HandlerId {
+            let listener = $crate::listeners::Listener::Upgrade($crate::handler::erase(handler));
+            self.handlers().add(listener)
+        }
+
+        /// Removes one handler of any kind: of events and disconnects of the sockets, of connections, a
+        /// middleware, a listener of rooms or of other servers. `false` if it was not there (any more).
         pub fn off_handler(&self, id: $crate::listeners::HandlerId) -> bool {
             self.handlers().remove(id)
+        }
+
+        /// Removes all handlers of an event that were added here for all sockets.
+        pub fn off(&self, event: &str) {
+            self.handlers()
+                .remove_where(|listener| listener.is_for(event));
+        }
+
+        /// Removes the handlers of all events, the fallback and those of disconnects that were added here
+        /// for all sockets. What was added by `on_any`, `on_connect`, `use_middleware`, `on_upgrade`,
+        /// `on_room_event` and `on_server_event` stays.
+        pub fn off_all(&self) {
+            self.handlers()
+                .remove_where($crate::listeners::Listener::is_listener);
+        }
+
+        /// Removes the catch-all handlers that were added here for all sockets.
+        pub fn off_any(&self) {
+            self.handlers()
+                .remove_where($crate::listeners::Listener::is_any);
+        }
+
+        /// The handlers of an event that were added here for all sockets, in the order in which they
+        /// run.
+        #[must_use]
+        pub fn listeners(&self, event: &str) -> Vec<$crate::listeners::HandlerId> {
+            self.handlers().ids(|listener| listener.is_for(event))
+        }
+
+        /// The catch-all handlers that were added here for all sockets, in the order in which they run.
+        #[must_use]
+        pub fn listeners_any(&self) -> Vec<$crate::listeners::HandlerId> {
+            self.handlers().ids($crate::listeners::Listener::is_any)
+        }
+
+        /// The names of the events that have handlers here for all sockets.
+        #[must_use]
+        pub fn event_names(&self) -> Vec<String> {
+            self.handlers().event_names()
         }
 
         /// Calls `listener` when a room of this node comes into being, gains or loses a member, or
@@ -144,29 +246,27 @@ macro_rules! handler_methods {
         pub fn on_room_event(
             &self,
             listener: impl Fn(&$crate::events::RoomEvent) + Send + Sync + 'static,
-        ) {
-            self.handlers().add_rooms(std::sync::Arc::new(listener));
+        ) -> $crate::listeners::HandlerId {
+            self.handlers().add_rooms(std::sync::Arc::new(listener))
         }
 
         /// Calls `handler` for each event that another node sends by
         /// [`server_side_emit`]($crate::Namespace::server_side_emit).
-        pub fn on_server_event<F, Fut>(&self, event: impl Into<String>, handler: F)
+        pub fn on_server_event<F, Fut>(
+            &self,
+            event: impl Into<String>,
+            handler: F,
+        ) -> $crate::listeners::HandlerId
         where
             F: Fn($crate::remote::ServerEvent) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = ()> + Send + 'static,
         {
             let listener = $crate::remote::server_listener(handler);
-            self.handlers().add_server_event(event.into(), listener);
+            self.handlers().add_server_event(event.into(), listener)
         }
     };
 }
 pub(super) use handler_methods;
-
-impl Handlers {
-    pub(super) fn remove(&self, id: HandlerId) -> bool {
-        self.listeners.write().remove(id)
-    }
-}
 
 impl Namespace {
     handler_methods!();
@@ -205,7 +305,7 @@ impl Namespace {
         for handlers in self.all_handlers() {
             middlewares.extend(handlers.middlewares.read().iter().cloned());
         }
-        for middleware in middlewares {
+        for (_, middleware) in middlewares {
             let context = AdmitContext {
                 socket: socket.clone(),
             };
@@ -222,7 +322,7 @@ impl Namespace {
         let mut calls = Vec::new();
         for handlers in self.all_handlers() {
             let connect = handlers.connect.read();
-            calls.extend(connect.iter().map(|handler| {
+            calls.extend(connect.iter().map(|(_, handler)| {
                 handler.call(ConnectContext {
                     socket: socket.clone(),
                 })
@@ -243,7 +343,7 @@ impl Namespace {
         for handlers in self.all_handlers() {
             // Copied, so that a listener may add another one.
             let listeners = handlers.rooms.read().clone();
-            for listener in listeners {
+            for (_, listener) in listeners {
                 for event in events {
                     guarded(self.shared().metrics(), || listener(event));
                 }
@@ -260,8 +360,8 @@ impl Namespace {
         let mut calls = Vec::new();
         for handlers in self.all_handlers() {
             let listeners = handlers.server_events.read();
-            let matching = listeners.iter().filter(|(known, _)| known == name);
-            calls.extend(matching.map(|(_, listener)| listener(event.clone())));
+            let matching = listeners.iter().filter(|(_, (known, _))| known == name);
+            calls.extend(matching.map(|(_, (_, listener))| listener(event.clone())));
         }
         calls
     }

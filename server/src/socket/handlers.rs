@@ -13,8 +13,8 @@ use super::{DISCONNECTED, Socket};
 use crate::ack::Ack;
 use crate::events::DisconnectReason;
 use crate::handler::{
-    BoxHandler, Context, DisconnectContext, ErrorContext, EventContext, Handler, PacketContext,
-    Running, erase, guarded,
+    BoxHandler, ConnectContext, Context, DisconnectContext, ErrorContext, EventContext, Handler,
+    PacketContext, Running, erase, guarded,
 };
 use crate::listeners::{Call, HandlerId, Listener, Listeners};
 use crate::middleware::EventError;
@@ -52,57 +52,10 @@ impl Socket {
         })
     }
 
-    /// Removes all handlers of an event.
-    pub fn off(&self, event: &str) {
-        if let Some(listeners) = self.0.listeners.lock().as_mut() {
-            listeners.remove_event(event);
-        }
-    }
-
-    /// Removes one handler of any kind. `false` if it was not there (any more).
-    #[expect(clippy::must_use_candidate, reason = "mostly called for its effect")]
-    pub fn off_handler(&self, id: HandlerId) -> bool {
-        let mut listeners = self.0.listeners.lock();
-        let Some(listeners) = listeners.as_mut() else {
-            return false;
-        };
-        let removed = listeners.remove(id);
-        self.0
-            .has_outgoing
-            .store(listeners.has_outgoing(), Ordering::Relaxed);
-        removed
-    }
-
-    /// Calls `handler` for each event, before middlewares and the event's own handlers.
-    pub fn on_any<T: 'static>(&self, handler: impl Handler<EventContext, T>) -> HandlerId {
-        self.add(Listener::Any(erase(handler)))
-    }
-
-    /// As [`on_any`](Self::on_any), before the handlers that are there already.
-    pub fn prepend_any<T: 'static>(&self, handler: impl Handler<EventContext, T>) -> HandlerId {
-        let listener = Listener::Any(erase(handler));
-        self.change(|listeners| listeners.prepend(listener))
-    }
-
     /// Calls `handler` for each event that has no handler of its own, neither at the socket nor at
     /// its namespace.
     pub fn on_fallback<T: 'static>(&self, handler: impl Handler<EventContext, T>) -> HandlerId {
         self.add(Listener::Fallback(erase(handler)))
-    }
-
-    /// Calls `listener` for each event that is sent to this client, broadcasts included, with its
-    /// name and arguments. Acknowledgements are not included. It runs where the event is sent, so it
-    /// must be quick.
-    pub fn on_any_outgoing(
-        &self,
-        listener: impl Fn(&str, &Payload) + Send + Sync + 'static,
-    ) -> HandlerId {
-        let id = self.add(Listener::Outgoing(Arc::new(listener)));
-        if !self.0.has_outgoing.swap(true, Ordering::Relaxed) {
-            // Never switched off: broadcasts then just look at each socket.
-            self.0.namespace.watch_outgoing();
-        }
-        id
     }
 
     /// Runs `middleware` before the handlers of each event; they do not run when it fails. The
@@ -140,11 +93,18 @@ impl Socket {
         self.add_end(erase(handler), false)
     }
 
-    fn add(&self, listener: Listener) -> HandlerId {
+    /// Calls `handler` when the client has moved from long-polling to WebSocket
+    /// (`socket.conn.on("upgrade")` in Node). If that has happened already,
+    /// [`transport`](Self::transport) says so.
+    pub fn on_upgrade<T: 'static>(&self, handler: impl Handler<ConnectContext, T>) -> HandlerId {
+        self.add(Listener::Upgrade(erase(handler)))
+    }
+
+    pub(super) fn add(&self, listener: Listener) -> HandlerId {
         self.change(|listeners| listeners.add(listener))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Listeners) -> HandlerId) -> HandlerId {
+    pub(super) fn change(&self, change: impl FnOnce(&mut Listeners) -> HandlerId) -> HandlerId {
         let id = {
             let mut listeners = self.0.listeners.lock();
             if self.is_disconnected() {
@@ -274,13 +234,7 @@ impl Socket {
             socket: self.clone(),
             payload: payload.clone(),
         };
-        let calls = self.calls(
-            |listener| match listener {
-                Listener::Middleware(handler) => Some(handler),
-                _ => None,
-            },
-            context,
-        );
+        let calls = self.calls(Listener::middleware, context);
         let metrics = Arc::clone(self.shared().metrics());
         Box::pin(async move {
             for call in calls {
@@ -293,16 +247,17 @@ impl Socket {
 
     /// The futures of the error handlers.
     pub(crate) fn call_error(&self, error: &EventError) -> Vec<BoxFuture<'static, ()>> {
-        self.calls(
-            |listener| match listener {
-                Listener::Error(handler) => Some(handler),
-                _ => None,
-            },
-            || ErrorContext {
-                socket: self.clone(),
-                error: error.clone(),
-            },
-        )
+        self.calls(Listener::error, || ErrorContext {
+            socket: self.clone(),
+            error: error.clone(),
+        })
+    }
+
+    /// The futures of the handlers of an upgrade.
+    pub(crate) fn call_upgrade(&self) -> Vec<BoxFuture<'static, ()>> {
+        self.all_calls(Listener::upgrade, || ConnectContext {
+            socket: self.clone(),
+        })
     }
 
     /// Runs the handlers of the end, after [`leave_namespace`](Self::leave_namespace). `None` if
@@ -319,36 +274,8 @@ impl Socket {
             socket: self.clone(),
             reason,
         };
-        let mut disconnecting = self.calls(
-            |listener| match listener {
-                Listener::Disconnecting(handler) => Some(handler),
-                _ => None,
-            },
-            context,
-        );
-        let mut disconnect = self.calls(
-            |listener| match listener {
-                Listener::Disconnect(handler) => Some(handler),
-                _ => None,
-            },
-            context,
-        );
-        self.0.namespace.with_listeners(|listeners| {
-            disconnecting.extend(listeners.calls(
-                |listener| match listener {
-                    Listener::Disconnecting(handler) => Some(handler),
-                    _ => None,
-                },
-                context,
-            ));
-            disconnect.extend(listeners.calls(
-                |listener| match listener {
-                    Listener::Disconnect(handler) => Some(handler),
-                    _ => None,
-                },
-                context,
-            ));
-        });
+        let disconnecting = self.all_calls(Listener::disconnecting, context);
+        let mut disconnect = self.all_calls(Listener::disconnect, context);
         // Added behind a `disconnect` of the connection handler itself.
         disconnect.extend(self.take_extra_late());
         if disconnecting.is_empty() && disconnect.is_empty() {
@@ -391,13 +318,25 @@ impl Socket {
 
     fn calls<C: Context>(
         &self,
-        kind: impl Fn(&Listener) -> Option<&BoxHandler<C>>,
+        kind: fn(&Listener) -> Option<&BoxHandler<C>>,
         context: impl Fn() -> C,
     ) -> Vec<BoxFuture<'static, C::Outcome>> {
         let listeners = self.0.listeners.lock();
         listeners
             .as_ref()
             .map_or_else(Vec::new, |table| table.calls(kind, context))
+    }
+
+    /// As [`calls`](Self::calls), with those that the namespace has for all sockets.
+    fn all_calls<C: Context>(
+        &self,
+        kind: fn(&Listener) -> Option<&BoxHandler<C>>,
+        context: impl Fn() -> C,
+    ) -> Vec<BoxFuture<'static, C::Outcome>> {
+        let mut calls = self.calls(kind, &context);
+        let namespace = &self.0.namespace;
+        namespace.with_listeners(|listeners| calls.extend(listeners.calls(kind, &context)));
+        calls
     }
 
     /// Shows a sent event to the listeners of outgoing events.

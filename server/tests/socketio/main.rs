@@ -8,6 +8,7 @@ mod connect;
 mod disconnect;
 mod eio3;
 mod events;
+mod listeners;
 mod namespaces;
 mod polling;
 mod support;

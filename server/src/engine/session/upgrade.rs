@@ -77,6 +77,7 @@ impl SessionTask {
         self.conn.set_transport(TransportKind::WebSocket);
         self.conn.set_writer(writer, form);
         self.conn.engine().metrics().upgraded();
+        self.client.handle_upgrade();
     }
 
     pub(super) fn drop_candidate(&mut self) {
