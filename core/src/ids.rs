@@ -218,10 +218,25 @@ impl NodeId {
         Self("emitter".into())
     }
 
+    /// A new id for an emitter that wants answers, by which they find it.
+    #[must_use]
+    pub fn generate_emitter() -> Self {
+        Self(format!("emitter-{}", random_hex()).into())
+    }
+
     /// Whether this stands for an emitter, which is no member and answers nothing.
+    ///
+    /// ```
+    /// use socketio_core::ids::NodeId;
+    ///
+    /// assert!(NodeId::emitter().is_emitter() && NodeId::generate_emitter().is_emitter());
+    /// assert!(!NodeId::generate().is_emitter());
+    /// ```
     #[must_use]
     pub fn is_emitter(&self) -> bool {
-        &*self.0 == "emitter"
+        self.0
+            .strip_prefix("emitter")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     }
 
     /// The id of a member that does not speak our own format, by the name it has on its wire. The

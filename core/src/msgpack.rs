@@ -18,7 +18,7 @@ pub use write::{
 };
 
 pub(crate) use json::write_json;
-pub(crate) use read::{Reader, Token, key, skip, to_json};
+pub(crate) use read::{Reader, Token, key, read_value, skip, to_json};
 
 /// Extension type of notepack 2 for `undefined` and dates.
 pub(crate) const EXT_NOTEPACK: i8 = 0;

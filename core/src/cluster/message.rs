@@ -89,6 +89,12 @@ pub enum Operation {
         /// Present if answers are wanted.
         request: Option<RequestId>,
     },
+    /// Tell which nodes are alive. Answered by [`ResponseBody::Nodes`]. An emitter asks it, which is
+    /// no member itself and must know whose answers to expect.
+    ListNodes {
+        /// What the answer refers to.
+        request: RequestId,
+    },
     /// What the sender has in its rooms.
     Rooms(RoomNews),
     /// The sender leaves the cluster.
@@ -127,6 +133,9 @@ pub enum RoomNews {
         /// A hash that does not depend on the order of rooms.
         hash: u64,
     },
+    /// The sender has more rooms than it tells: its counts are unknown until its next
+    /// [`Snapshot`](Self::Snapshot).
+    Withheld,
     /// Asks one node for a [`Snapshot`](Self::Snapshot).
     Resend {
         /// The node that is asked.
@@ -155,6 +164,7 @@ impl Operation {
                 request.as_ref()
             }
             Self::FetchSockets { request, .. }
+            | Self::ListNodes { request }
             | Self::ListSockets { request, .. }
             | Self::ListRooms { request } => Some(request),
             Self::InitialHeartbeat
@@ -208,6 +218,9 @@ pub enum ResponseBody {
     SocketIds(Vec<SocketId>),
     /// To [`Operation::ListRooms`].
     Rooms(Vec<Room>),
+    /// To [`Operation::ListNodes`]: the living nodes as the one that answers knows them, itself
+    /// among them.
+    Nodes(Vec<NodeId>),
 }
 
 /// A socket of some node at one instant.

@@ -3,6 +3,7 @@
 //! Nothing here does input or output. A codec turns a [`ClusterMessage`] into an [`Encoded`] and
 //! what a carrier brings into a [`Decoded`]; the adapters move the bytes.
 
+pub mod native;
 pub mod python;
 
 use bytes::Bytes;

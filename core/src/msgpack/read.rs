@@ -197,7 +197,7 @@ pub fn decode(input: &Bytes) -> Result<Value, MessagePackError> {
 }
 
 /// `None` is `undefined`. Recursion ends with `depth`.
-fn read_value(
+pub(crate) fn read_value(
     reader: &mut Reader<'_>,
     input: &Bytes,
     depth: usize,

@@ -98,6 +98,11 @@ impl Cluster {
             (Operation::ServerSideEmit { payload, request }, Some(namespace)) => {
                 self.call_server_event(&namespace, payload, request.map(asker));
             }
+            (Operation::ListNodes { request }, _) => {
+                let mut nodes = self.others();
+                nodes.push(self.node.clone());
+                asker(request).respond(ResponseBody::Nodes(nodes));
+            }
             // Heartbeats concern the members only; and nothing happens in a namespace that this
             // node does not have.
             _ => {}
