@@ -58,6 +58,7 @@ pub(super) fn encode(codec: &Python, message: &ClusterMessage) -> Result<Transla
         Operation::ServerSideEmit { .. } => done.leave_out(Untranslatable::ServerSideEmit),
         Operation::InitialHeartbeat
         | Operation::Heartbeat
+        | Operation::ListNodes { .. }
         | Operation::Rooms(_)
         | Operation::Close => {}
     }
