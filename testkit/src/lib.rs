@@ -6,13 +6,19 @@
 //!
 //! * [`RabbitMq`]: one `rabbitmq-server`; a start takes some seven seconds of processor time, so
 //!   share it among the tests of a binary
+//! * [`Redis`]: one `redis-server`, plain or with TLS, an ACL user, a unix socket; some tens of
+//!   milliseconds
+//! * [`RedisCluster`]: three masters that share the slots; some three seconds
+//! * [`RedisSentinel`]: a master, a replica and a Sentinel that watches them
 
 mod certificates;
 mod folder;
 mod process;
 pub mod rabbitmq;
+pub mod redis;
 
 pub use certificates::Certificates;
 pub use folder::Folder;
 pub use process::{Process, free_port, until};
 pub use rabbitmq::RabbitMq;
+pub use redis::{Redis, RedisBuilder, RedisCluster, RedisSentinel};
