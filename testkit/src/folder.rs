@@ -36,7 +36,7 @@ impl Folder {
     /// # Panics
     ///
     /// When it cannot be written.
-    #[must_use]
+    #[expect(clippy::must_use_candidate, reason = "the caller often knows the path")]
     pub fn write(&self, name: &str, contents: &str) -> PathBuf {
         let path = self.0.join(name);
         std::fs::write(&path, contents).expect("a file in the own folder can be written");
