@@ -61,6 +61,14 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// When the message cannot be sent, now or ever. `Ok` does not mean that it has arrived.
     fn publish(&self, message: &ClusterMessage) -> Result<(), AdapterError>;
 
+    /// Whether nodes of ours get a message with this operation in a format that carries its
+    /// [`sequence`](ClusterMessage::sequence). Only such messages are numbered; if others were too,
+    /// the receivers would take them for lost.
+    fn carries_sequence(&self, operation: &Operation) -> bool {
+        let _ = operation;
+        true
+    }
+
     /// Sends an answer to the node that asked. Never waits either.
     ///
     /// # Errors
@@ -81,7 +89,10 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     }
 
     /// Tells what this node has, so that a carrier with a channel for each namespace or room hears
-    /// the right ones. Calls come in order, before [`start`](Self::start) too, and never wait.
+    /// the right ones. Calls come in order, before [`start`](Self::start) too.
+    ///
+    /// It is called under a lock of the caller, so that the order is right: it must neither wait nor
+    /// call the handler.
     fn watch(&self, change: Interest<'_>) {
         let _ = change;
     }

@@ -75,8 +75,6 @@ impl Node {
     fn publish(&self, operation: Operation) {
         let mut state = self.state.lock();
         state.sequence += 1;
-        let now = state.now;
-        state.members.handle_published(now);
         let message = ClusterMessage {
             node: self.id.clone(),
             namespace: "/".into(),
@@ -100,11 +98,13 @@ impl Node {
         self.update(|state| {
             let alive = state.members.alive().cloned().collect();
             let deadline = state.now + ANSWER_TIME;
-            let expected = Expected::Nodes(alive);
-            state.requests.start(&request, kind, expected, deadline);
+            let expected = Expected::nodes(alive);
+            state
+                .requests
+                .start(&request, "/", kind, expected, deadline);
         });
         match kind {
-            RequestKind::Broadcast => self.emit(0, Some(request.clone())),
+            RequestKind::Broadcast | RequestKind::SingleAck => self.emit(0, Some(request.clone())),
             RequestKind::OnePerNode => self.publish(Operation::FetchSockets {
                 target: Target::all(),
                 request: request.clone(),

@@ -10,7 +10,7 @@ mod snapshot;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use parking_lot::Mutex;
 use socketio_core::cluster::{
@@ -86,7 +86,7 @@ impl Cluster {
                 members,
                 requests: Requests::new(),
                 waiting: HashMap::new(),
-                sequence: 0,
+                sequence: ClusterMessage::first_sequence(SystemTime::now()),
             }),
             rearm: Arc::new(Notify::new()),
             runtime: OnceLock::new(),
@@ -147,16 +147,15 @@ impl Cluster {
     ///
     /// What one task publishes arrives in that order.
     pub(crate) fn publish(&self, namespace: &str, operation: Operation) -> Result<(), EmitError> {
-        let sequence = {
+        let sequence = self.adapter.carries_sequence(&operation).then(|| {
             let mut state = self.state.lock();
-            state.members.handle_published(now());
             state.sequence += 1;
             state.sequence
-        };
+        });
         let message = ClusterMessage {
             node: self.node.clone(),
             namespace: namespace.into(),
-            sequence: Some(sequence),
+            sequence,
             operation,
         };
         let published = self.adapter.publish(&message);

@@ -9,7 +9,8 @@ use crate::ids::NodeId;
 /// How nodes show that they are alive. The defaults are those of the Node.js cluster adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MembersConfig {
-    /// After so long without any message of our own a heartbeat is sent.
+    /// How often a heartbeat is sent, whatever else is: carriers may send other messages where
+    /// nodes of ours cannot be told from foreign ones.
     pub heartbeat_interval: Duration,
     /// After so long without any message a node counts as gone.
     pub heartbeat_timeout: Duration,
@@ -26,8 +27,9 @@ impl Default for MembersConfig {
 
 /// The other nodes of the cluster, as far as they were heard of.
 ///
-/// A state machine: call [`handle_message`](Self::handle_message) with each message that comes,
-/// [`handle_published`](Self::handle_published) with each one sent, and
+/// Only a heartbeat makes a node a member; any message of a member shows that it is alive.
+///
+/// A state machine: call [`handle_message`](Self::handle_message) with each message that comes, and
 /// [`handle_timeout`](Self::handle_timeout) at the [`deadline`](Self::deadline); after each call
 /// drain [`poll_event`](Self::poll_event).
 #[derive(Debug)]
@@ -44,19 +46,27 @@ pub struct Members {
 #[derive(Debug)]
 struct Member {
     last_seen: Instant,
+    standing: Standing,
+    window: Option<Window>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Heard, but not by a heartbeat: its numbers are watched.
+    Heard,
+    Alive,
     /// Has said goodbye; kept for a while, so that a late copy of an earlier message does not
     /// bring it back.
-    closed: bool,
-    window: Option<Window>,
+    Closed,
 }
 
 /// What happened, or is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemberEvent {
-    /// A node was heard for the first time.
+    /// The first heartbeat of a node was heard.
     Joined(NodeId),
-    /// A node said goodbye, or was not heard for too long.
+    /// A node said goodbye, or was not heard for too long, or has started again.
     Left(NodeId),
     /// Messages of this node are missing: so many were lost on the way.
     Lost(NodeId, u64),
@@ -83,63 +93,93 @@ impl Members {
 
     /// Takes note of a message. False if it is to be ignored: it is an own one, or came before.
     pub fn handle_message(&mut self, now: Instant, message: &ClusterMessage) -> bool {
-        if message.node == self.me {
+        let ClusterMessage {
+            node,
+            sequence,
+            operation,
+            ..
+        } = message;
+        if *node == self.me {
             return false;
         }
         // Neither has heartbeats of ours: nobody could tell when they are gone.
-        if message.node.is_emitter() || message.node.foreign_name().is_some() {
+        if node.is_emitter() || node.foreign_name().is_some() {
             return true;
         }
-        let member = match self.nodes.get_mut(&message.node) {
-            Some(member) if member.closed => {
+        let is_heartbeat = matches!(
+            operation,
+            Operation::InitialHeartbeat | Operation::Heartbeat
+        );
+        if !self.nodes.contains_key(node) {
+            // Gone before it was noticed, or nothing that is worth a note.
+            if *operation == Operation::Close || (sequence.is_none() && !is_heartbeat) {
+                return true;
+            }
+        }
+        let member = self.nodes.entry(node.clone()).or_insert(Member {
+            last_seen: now,
+            standing: Standing::Heard,
+            window: None,
+        });
+        let arrival = match *sequence {
+            Some(number) => member
+                .window
+                .get_or_insert_with(|| Window::new(number))
+                .handle(number),
+            None if *operation == Operation::InitialHeartbeat
+                && member.standing == Standing::Closed =>
+            {
+                Arrival::NewLife
+            }
+            None => Arrival::Next,
+        };
+        match arrival {
+            Arrival::Duplicate => {
                 self.duplicates += 1;
                 return false;
             }
-            Some(member) => member,
-            // Gone before it was noticed.
-            None if message.operation == Operation::Close => return true,
-            None => {
+            Arrival::NewLife => {
+                if member.standing == Standing::Alive {
+                    self.events.push_back(MemberEvent::Left(node.clone()));
+                }
+                member.standing = Standing::Heard;
+            }
+            // What overtook its farewell.
+            _ if member.standing == Standing::Closed => {
+                self.duplicates += 1;
+                return false;
+            }
+            Arrival::Next => {}
+            Arrival::After(missing) => {
+                self.lost += missing;
                 self.events
-                    .push_back(MemberEvent::Joined(message.node.clone()));
-                self.nodes.entry(message.node.clone()).or_insert(Member {
-                    last_seen: now,
-                    closed: false,
-                    window: None,
-                })
+                    .push_back(MemberEvent::Lost(node.clone(), missing));
             }
-        };
-        member.last_seen = now;
-        if let Some(sequence) = message.sequence {
-            let window = member.window.get_or_insert_with(|| Window::new(sequence));
-            match window.handle(sequence) {
-                Arrival::Duplicate => {
-                    self.duplicates += 1;
-                    return false;
-                }
-                Arrival::Next => {}
-                Arrival::After(missing) => {
-                    self.lost += missing;
-                    let event = MemberEvent::Lost(message.node.clone(), missing);
-                    self.events.push_back(event);
-                }
-                Arrival::Late => self.lost = self.lost.saturating_sub(1),
-            }
+            Arrival::Late => self.lost = self.lost.saturating_sub(1),
         }
-        match message.operation {
+        member.last_seen = now;
+        if is_heartbeat && member.standing == Standing::Heard {
+            member.standing = Standing::Alive;
+            self.events.push_back(MemberEvent::Joined(node.clone()));
+        }
+        match operation {
             Operation::InitialHeartbeat => self.events.push_back(MemberEvent::SendHeartbeat),
             Operation::Close => {
-                member.closed = true;
-                self.events
-                    .push_back(MemberEvent::Left(message.node.clone()));
+                if member.standing == Standing::Alive {
+                    self.events.push_back(MemberEvent::Left(node.clone()));
+                }
+                member.standing = Standing::Closed;
             }
             _ => {}
         }
         true
     }
 
-    /// Takes note that something was published: the next heartbeat is due that much later.
-    pub fn handle_published(&mut self, now: Instant) {
+    /// The carrier is connected again: this node announces itself anew, and is answered by those
+    /// who are there.
+    pub fn handle_connected(&mut self, now: Instant) {
         self.next_heartbeat = now + self.config.heartbeat_interval;
+        self.events.push_back(MemberEvent::SendInitialHeartbeat);
     }
 
     /// Lets time pass.
@@ -151,11 +191,11 @@ impl Members {
         let timeout = self.config.heartbeat_timeout;
         let mut gone: Vec<NodeId> = Vec::new();
         self.nodes.retain(|node, member| {
-            let alive = now < member.last_seen + timeout;
-            if !alive && !member.closed {
+            let heard = now < member.last_seen + timeout;
+            if !heard && member.standing == Standing::Alive {
                 gone.push(node.clone());
             }
-            alive
+            heard
         });
         gone.sort();
         self.events.extend(gone.into_iter().map(MemberEvent::Left));
@@ -176,14 +216,17 @@ impl Members {
 
     /// The other nodes that are alive, in no particular order.
     pub fn alive(&self) -> impl Iterator<Item = &NodeId> {
-        let alive = self.nodes.iter().filter(|(_, member)| !member.closed);
-        alive.map(|(node, _)| node)
+        let nodes = self.nodes.iter();
+        nodes
+            .filter(|(_, member)| member.standing == Standing::Alive)
+            .map(|(node, _)| node)
     }
 
     /// Whether this other node is alive.
     #[must_use]
     pub fn is_alive(&self, node: &NodeId) -> bool {
-        self.nodes.get(node).is_some_and(|member| !member.closed)
+        let member = self.nodes.get(node);
+        member.is_some_and(|member| member.standing == Standing::Alive)
     }
 
     /// How many nodes there are, this one included.
@@ -220,8 +263,14 @@ enum Arrival {
     Duplicate,
     /// One of those that had not come.
     Late,
+    /// The node has started again.
+    NewLife,
     Next,
 }
+
+/// So many messages are not lost at once: a larger step means that the node has started again (see
+/// [`ClusterMessage::first_sequence`]).
+const NEW_LIFE: u64 = 1 << 20;
 
 impl Window {
     /// The first message heard of a node that may have been there for long: nothing counts as
@@ -236,6 +285,10 @@ impl Window {
     fn handle(&mut self, number: u64) -> Arrival {
         if number > self.highest {
             let step = number - self.highest;
+            if step >= NEW_LIFE {
+                (self.highest, self.seen) = (number, u64::MAX);
+                return Arrival::NewLife;
+            }
             let shifted = u32::try_from(step)
                 .ok()
                 .and_then(|step| self.seen.checked_shl(step));

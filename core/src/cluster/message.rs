@@ -1,5 +1,7 @@
 //! The messages themselves, as the program sees them; their bytes are the adapters' concern.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bytestring::ByteString;
 
 use crate::ids::{NodeId, RequestId, Room, SocketId};
@@ -14,11 +16,35 @@ pub struct ClusterMessage {
     pub node: NodeId,
     /// The namespace it concerns, with its leading slash.
     pub namespace: ByteString,
-    /// Number of this message among those of its node, from 1 without gaps, where the carrier's
-    /// format has room for it. It shows what is a duplicate and what was lost.
+    /// Number of this message among those of its node, without gaps, where the carrier's format has
+    /// room for it. It shows what is a duplicate and what was lost. A node that starts again under
+    /// the same id begins at a number that is larger by a million at least: see
+    /// [`first_sequence`](Self::first_sequence).
     pub sequence: Option<u64>,
     /// What is to be done.
     pub operation: Operation,
+}
+
+impl ClusterMessage {
+    /// Where a node that starts at `now` begins to number its messages: larger than all numbers of
+    /// an earlier process with the same id, as long as that one sent less than a million messages
+    /// in each millisecond of its life.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use socketio_core::cluster::ClusterMessage;
+    ///
+    /// let now = SystemTime::now();
+    /// let later = now + Duration::from_secs(1);
+    /// let [first, second] = [now, later].map(ClusterMessage::first_sequence);
+    /// assert!(second - first > 1_000_000_000);
+    /// ```
+    #[must_use]
+    pub fn first_sequence(now: SystemTime) -> u64 {
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        // 20 bits for a millisecond leave 44 for the time: enough for five hundred years.
+        (u64::try_from(since.as_millis()).unwrap_or(0) << 20) + 1
+    }
 }
 
 /// What a [`ClusterMessage`] asks for.
@@ -221,6 +247,13 @@ pub enum ResponseBody {
     /// To [`Operation::ListNodes`]: the living nodes as the one that answers knows them, itself
     /// among them.
     Nodes(Vec<NodeId>),
+}
+
+impl ResponseBody {
+    /// Whether it answers a broadcast that wants acknowledgements.
+    pub(super) fn is_about_acks(&self) -> bool {
+        matches!(self, Self::Ack { .. } | Self::Recipients { .. })
+    }
 }
 
 /// A socket of some node at one instant.

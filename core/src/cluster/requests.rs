@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
+use bytestring::ByteString;
+
 use super::message::{ClusterResponse, ResponseBody};
 use crate::ids::{NodeId, RequestId, SocketId};
 
@@ -11,17 +13,42 @@ use crate::ids::{NodeId, RequestId, SocketId};
 pub enum RequestKind {
     /// From each node its number of recipients, and from each of those an acknowledgement.
     Broadcast,
+    /// As [`Broadcast`](Self::Broadcast), but the first acknowledgement is all that is wanted.
+    SingleAck,
     /// One answer from each node.
     OnePerNode,
 }
 
 /// Who is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Expected {
-    /// So many nodes whose names are not known: the carrier only counts its subscribers.
-    Count(usize),
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expected {
     /// These nodes.
-    Nodes(Vec<NodeId>),
+    pub nodes: Vec<NodeId>,
+    /// So many more whose names are not known: the carrier only counts its subscribers.
+    pub unnamed: usize,
+    /// Others may be there that nobody can count. Nothing is waited for on their account, but for
+    /// the answer to a [`SingleAck`](RequestKind::SingleAck): that may come from them.
+    pub uncounted: bool,
+}
+
+impl Expected {
+    /// These nodes and nobody else.
+    #[must_use]
+    pub fn nodes(nodes: Vec<NodeId>) -> Self {
+        Self {
+            nodes,
+            ..Self::default()
+        }
+    }
+
+    /// So many nodes without names.
+    #[must_use]
+    pub fn count(unnamed: usize) -> Self {
+        Self {
+            unnamed,
+            ..Self::default()
+        }
+    }
 }
 
 /// What happened to a request.
@@ -69,14 +96,22 @@ pub struct Requests {
 
 #[derive(Debug)]
 struct Pending {
+    namespace: ByteString,
     kind: RequestKind,
     deadline: Instant,
     /// The nodes that are asked by name, sorted, so that what is missing is listed in order.
     nodes: BTreeMap<NodeId, Debt>,
-    /// Nodes without a name that have not answered.
+    /// Foreign members that have not answered.
     unnamed: usize,
+    /// An answer may come from somebody who is not counted.
+    uncounted: bool,
+    /// What nodes owe that gave a name which was not expected: foreign members, and those that
+    /// have come since.
+    others: BTreeMap<NodeId, Debt>,
     /// What nodes owe that answered without saying who they are.
     anonymous: Debt,
+    /// An acknowledgement has come.
+    acked: bool,
     /// Nodes that left while they owed something.
     left: Vec<NodeId>,
     left_debt: Missing,
@@ -106,23 +141,22 @@ impl Requests {
     pub fn start(
         &mut self,
         request: &RequestId,
+        namespace: &str,
         kind: RequestKind,
         expected: Expected,
         deadline: Instant,
     ) {
-        let (nodes, unnamed) = match expected {
-            Expected::Count(count) => (BTreeMap::new(), count),
-            Expected::Nodes(nodes) => {
-                let debts = nodes.into_iter().map(|node| (node, Debt::default()));
-                (debts.collect(), 0)
-            }
-        };
+        let nodes = expected.nodes.into_iter();
         let pending = Pending {
+            namespace: namespace.into(),
             kind,
             deadline,
-            nodes,
-            unnamed,
+            nodes: nodes.map(|node| (node, Debt::default())).collect(),
+            unnamed: expected.unnamed,
+            uncounted: expected.uncounted,
+            others: BTreeMap::new(),
             anonymous: Debt::default(),
+            acked: false,
             left: Vec::new(),
             left_debt: Missing::default(),
         };
@@ -145,9 +179,21 @@ impl Requests {
 
     /// Nothing more is to be expected of a node.
     pub fn handle_node_left(&mut self, node: &NodeId) {
+        self.write_off(|pending| pending.forget(node));
+    }
+
+    /// So many foreign members of a namespace have gone, and `left` are there still. Nobody knows
+    /// whether they had answered; it is taken that they had not, so that nothing waits in vain.
+    pub fn handle_foreign_left(&mut self, namespace: &str, gone: usize, left: usize) {
+        self.write_off(|pending| {
+            *pending.namespace == *namespace && pending.forget_unnamed(gone, left)
+        });
+    }
+
+    fn write_off(&mut self, mut forget: impl FnMut(&mut Pending) -> bool) {
         let mut affected: Vec<RequestId> = Vec::new();
         for (request, pending) in &mut self.pending {
-            if pending.forget(node) {
+            if forget(pending) {
                 affected.push(request.clone());
             }
         }
@@ -234,13 +280,28 @@ impl Pending {
             // It is reported as missing, so its late answers do not count.
             return false;
         }
-        let named = node.and_then(|node| self.nodes.get_mut(node));
-        let (debt, is_named) = match named {
-            Some(debt) => (debt, true),
-            None => (&mut self.anonymous, false),
+        let wants_acks = self.kind != RequestKind::OnePerNode;
+        if wants_acks != response.body.is_about_acks() {
+            // The answer to another question.
+            return false;
+        }
+        let is_foreign = node.is_none_or(|node| node.foreign_name().is_some());
+        let mut is_unnamed = false;
+        let debt = match node {
+            None => {
+                is_unnamed = true;
+                &mut self.anonymous
+            }
+            Some(node) => match self.nodes.get_mut(node) {
+                Some(debt) => debt,
+                None => {
+                    is_unnamed = is_foreign;
+                    self.others.entry(node.clone()).or_default()
+                }
+            },
         };
-        match (&response.body, self.kind) {
-            (ResponseBody::Ack { socket, .. }, RequestKind::Broadcast) => {
+        match &response.body {
+            ResponseBody::Ack { socket, .. } => {
                 if let Some(socket) = socket {
                     if !debt.acked.insert(socket.clone()) {
                         return false;
@@ -248,67 +309,93 @@ impl Pending {
                     debt.owing.remove(socket);
                 }
                 debt.acks += 1;
-                true
+                self.acked = true;
+                return true;
             }
-            (ResponseBody::Recipients { count, sockets }, RequestKind::Broadcast) => {
-                if is_named {
-                    if debt.answered {
-                        return false;
-                    }
-                    debt.answered = true;
-                } else {
-                    self.unnamed = self.unnamed.saturating_sub(1);
+            ResponseBody::Recipients { count, sockets } => {
+                if node.is_some() && debt.answered {
+                    return false;
                 }
                 debt.recipients = debt.recipients.saturating_add(*count);
                 // An acknowledgement may have overtaken this.
                 let owing = sockets.iter().filter(|id| !debt.acked.contains(*id));
                 debt.owing.extend(owing.cloned().collect::<Vec<_>>());
-                true
             }
-            (
-                ResponseBody::ServerSideEmit(_)
-                | ResponseBody::Sockets(_)
-                | ResponseBody::SocketIds(_)
-                | ResponseBody::Rooms(_),
-                RequestKind::OnePerNode,
-            ) => {
-                if is_named {
-                    return !std::mem::replace(&mut debt.answered, true);
-                }
-                // More answers than nodes were counted: one has come since. Its answer counts.
-                self.unnamed = self.unnamed.saturating_sub(1);
-                true
-            }
-            // The answer to another question.
-            _ => false,
+            _ if node.is_some() && debt.answered => return false,
+            _ => {}
         }
+        debt.answered = true;
+        if is_unnamed {
+            // There may be more answers than were counted: one has come since, and counts too.
+            self.unnamed = self.unnamed.saturating_sub(1);
+        }
+        true
     }
 
     /// Writes off what a node owes; false if it owes nothing.
     fn forget(&mut self, node: &NodeId) -> bool {
-        let Some(debt) = self.nodes.get(node) else {
-            return false;
+        let kind = self.kind;
+        let owes = |debt: &Debt| !debt.is_paid(kind);
+        let debt = if self.nodes.get(node).is_some_and(owes) {
+            self.nodes.remove(node)
+        } else if self.others.get(node).is_some_and(owes) {
+            self.others.remove(node)
+        } else {
+            None
         };
-        if debt.is_paid(self.kind) {
-            return false;
-        }
+        let Some(debt) = debt else { return false };
         debt.add_to(&mut self.left_debt);
         self.left.push(node.clone());
-        self.nodes.remove(node);
         true
     }
 
+    /// Writes off what foreign members owe of which so many have gone.
+    fn forget_unnamed(&mut self, gone: usize, left: usize) -> bool {
+        let silent = gone.min(self.unnamed);
+        self.unnamed -= silent;
+        self.left_debt.unnamed_nodes += silent;
+        let mut owed = false;
+        if left == 0 {
+            // Nobody is there who could pay.
+            let foreign = |node: &NodeId| node.foreign_name().is_some();
+            let others = std::mem::take(&mut self.others);
+            let (gone, others) = others.into_iter().partition(|(node, _)| foreign(node));
+            self.others = others;
+            let gone: BTreeMap<NodeId, Debt> = gone;
+            let anonymous = std::mem::take(&mut self.anonymous);
+            for debt in gone.values().chain([&anonymous]) {
+                owed |= debt.outstanding() > 0;
+                debt.add_to(&mut self.left_debt);
+            }
+            if owed && silent == 0 {
+                self.left_debt.unnamed_nodes += 1;
+            }
+        }
+        owed || silent > 0
+    }
+
     fn is_complete(&self) -> bool {
+        if self.kind == RequestKind::SingleAck && (self.acked || self.uncounted) {
+            return self.acked;
+        }
+        let mut unasked = self.others.values().chain([&self.anonymous]);
         self.unnamed == 0
-            && self.anonymous.outstanding() == 0
+            && unasked.all(|debt| debt.outstanding() == 0)
             && self.nodes.values().all(|debt| debt.is_paid(self.kind))
     }
 
     fn missing(self) -> Missing {
         let mut missing = self.left_debt;
+        if self.kind == RequestKind::SingleAck && self.acked {
+            // Nothing more was wanted.
+            return Missing::default();
+        }
         missing.nodes = self.left;
-        missing.unnamed_nodes = self.unnamed;
+        missing.unnamed_nodes += self.unnamed;
         self.anonymous.add_to(&mut missing);
+        self.others
+            .values()
+            .for_each(|debt| debt.add_to(&mut missing));
         for (node, debt) in &self.nodes {
             debt.add_to(&mut missing);
             if !debt.answered {

@@ -106,8 +106,9 @@ impl Cluster {
         self.update(|state| {
             state.waiting.insert(id.clone(), waiting);
             let alive = state.members.alive().cloned().collect();
-            let expected = Expected::Nodes(alive);
-            state.requests.start(&id, kind, expected, deadline(timeout));
+            let expected = Expected::nodes(alive);
+            let deadline = deadline(timeout);
+            state.requests.start(&id, "/", kind, expected, deadline);
         });
         self.rearm.notify_one();
         RemoteRequest {

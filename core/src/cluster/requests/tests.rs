@@ -2,13 +2,14 @@ use std::time::Duration;
 
 use super::*;
 use crate::payload::Payload;
+use proptest::prelude::*;
 
 fn node(name: &str) -> NodeId {
     NodeId::from(name)
 }
 
 fn nodes(names: &[&str]) -> Expected {
-    Expected::Nodes(names.iter().map(|name| node(name)).collect())
+    Expected::nodes(names.iter().map(|name| node(name)).collect())
 }
 
 fn id() -> RequestId {
@@ -51,7 +52,7 @@ impl Asked {
     fn new(kind: RequestKind, expected: Expected) -> Self {
         let deadline = Instant::now() + Duration::from_secs(5);
         let mut requests = Requests::new();
-        requests.start(&id(), kind, expected, deadline);
+        requests.start(&id(), "/", kind, expected, deadline);
         Self { requests, deadline }
     }
 
@@ -94,7 +95,7 @@ fn one_answer_from_each_node_completes_a_request() {
 fn nobody_asked_is_done_at_once() {
     let mut asked = Asked::new(RequestKind::Broadcast, nodes(&[]));
     assert!(asked.done().unwrap().is_empty());
-    let mut asked = Asked::new(RequestKind::OnePerNode, Expected::Count(0));
+    let mut asked = Asked::new(RequestKind::OnePerNode, Expected::count(0));
     assert!(asked.done().unwrap().is_empty());
 }
 
@@ -176,7 +177,7 @@ fn what_clients_of_a_dead_node_owe_is_written_off_and_named() {
 
 #[test]
 fn without_names_the_numbers_decide() {
-    let mut asked = Asked::new(RequestKind::Broadcast, Expected::Count(2));
+    let mut asked = Asked::new(RequestKind::Broadcast, Expected::count(2));
     assert!(asked.take(None, recipients(&["1"])));
     assert!(asked.take(None, ack(None)));
     assert_eq!(asked.done(), None);
@@ -192,7 +193,7 @@ fn without_names_the_numbers_decide() {
     let missing = asked.done().unwrap();
     assert_eq!((missing.unnamed_nodes, missing.acks), (0, 1));
 
-    let mut asked = Asked::new(RequestKind::OnePerNode, Expected::Count(2));
+    let mut asked = Asked::new(RequestKind::OnePerNode, Expected::count(2));
     assert!(asked.take(None, sockets()));
     asked.requests.handle_timeout(asked.deadline);
     assert_eq!(asked.done().unwrap().unnamed_nodes, 1);
@@ -250,4 +251,165 @@ fn leaving_the_cluster_ends_every_wait() {
     let mut asked = Asked::new(RequestKind::OnePerNode, nodes(&["a"]));
     asked.requests.finish_all();
     assert_eq!(asked.done().unwrap().nodes, [node("a")]);
+}
+
+fn foreign(name: &str) -> String {
+    NodeId::foreign(name).to_string()
+}
+
+fn asked_of(kind: RequestKind, named: &[&str], unnamed: usize) -> Asked {
+    let expected = Expected {
+        unnamed,
+        ..nodes(named)
+    };
+    Asked::new(kind, expected)
+}
+
+#[test]
+fn members_of_both_kinds_are_waited_for() {
+    let mut asked = asked_of(RequestKind::OnePerNode, &["a"], 2);
+    assert!(asked.take(Some(&foreign("x")), sockets()));
+    assert!(!asked.take(Some(&foreign("x")), sockets()), "a copy");
+    assert!(asked.take(Some("new"), sockets()), "one of ours, not asked");
+    assert!(asked.take(Some("a"), sockets()));
+    assert_eq!(asked.done(), None, "one is silent");
+    assert!(asked.take(None, sockets()));
+    assert!(asked.done().unwrap().is_empty());
+}
+
+#[test]
+fn foreign_members_that_leave_are_written_off_in_their_namespace() {
+    let mut asked = asked_of(RequestKind::OnePerNode, &["a"], 3);
+    assert!(asked.take(Some("a"), sockets()));
+    asked.requests.handle_foreign_left("/other", 3, 0);
+    assert_eq!(asked.done(), None);
+    assert!(asked.take(Some(&foreign("x")), sockets()));
+    asked.requests.handle_foreign_left("/", 1, 2);
+    assert_eq!(asked.done(), None, "one is silent");
+    asked.requests.handle_foreign_left("/", 5, 0);
+    let missing = asked.done().unwrap();
+    assert_eq!((missing.unnamed_nodes, missing.nodes.len()), (2, 0));
+}
+
+#[test]
+fn what_clients_of_foreign_members_owe_is_written_off_when_all_have_left() {
+    let mut asked = asked_of(RequestKind::Broadcast, &[], 2);
+    assert!(asked.take(Some(&foreign("x")), recipients(&["1", "2"])));
+    assert!(asked.take(None, recipients(&[])));
+    assert!(asked.take(Some(&foreign("x")), ack(Some("2"))));
+    asked.requests.handle_foreign_left("/", 1, 1);
+    assert_eq!(asked.done(), None, "nobody knows whose clients these are");
+    asked.requests.handle_foreign_left("/", 1, 0);
+    let missing = asked.done().unwrap();
+    assert_eq!((missing.unnamed_nodes, missing.acks), (1, 1));
+    assert_eq!(missing.sockets, [SocketId::from("1")]);
+}
+
+#[test]
+fn the_first_ack_ends_a_request_for_one() {
+    let single = RequestKind::SingleAck;
+    let mut asked = asked_of(single, &["a", "b"], 1);
+    assert!(asked.take(Some("a"), recipients(&[])));
+    assert!(asked.take(Some("b"), recipients(&["1"])));
+    assert_eq!(asked.done(), None);
+    assert!(asked.take(Some("b"), ack(Some("1"))));
+    assert!(asked.done().unwrap().is_empty());
+    // Nobody has the socket: this is known as soon as all have said so.
+    let mut asked = asked_of(single, &["a"], 0);
+    assert!(asked.take(Some("a"), recipients(&[])));
+    assert!(asked.done().unwrap().is_empty());
+    // Unless somebody may have it who cannot be counted.
+    let uncounted = Expected {
+        uncounted: true,
+        ..nodes(&["a"])
+    };
+    let mut asked = Asked::new(single, uncounted.clone());
+    assert!(asked.take(Some("a"), recipients(&[])));
+    assert_eq!(asked.done(), None);
+    assert!(asked.take(Some(&foreign("py:1")), ack(None)));
+    assert!(asked.done().unwrap().is_empty());
+    // Other requests end when those are done that are counted.
+    let mut asked = Asked::new(RequestKind::OnePerNode, uncounted);
+    assert!(asked.take(Some("a"), sockets()));
+    assert!(asked.done().unwrap().is_empty());
+}
+
+/// What may happen to a request.
+#[derive(Debug, Clone)]
+enum Step {
+    Answer(Option<u8>),
+    Foreign(u8),
+    Left(u8),
+    ForeignLeft(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        prop::option::of(0..6u8).prop_map(Step::Answer),
+        (0..6u8).prop_map(Step::Foreign),
+        (0..6u8).prop_map(Step::Left),
+        (0..3usize).prop_map(Step::ForeignLeft),
+    ]
+}
+
+proptest! {
+    /// Whatever comes in whatever order: a request ends once, by its deadline at the latest, and
+    /// then everybody who was asked has either answered or is missing.
+    #[test]
+    fn everybody_asked_has_answered_or_is_missing(
+        named in 0..5u8,
+        unnamed in 0..4usize,
+        steps in prop::collection::vec(step(), 0..30),
+    ) {
+        let deadline = Instant::now();
+        let mut requests = Requests::new();
+        let expected = Expected {
+            nodes: (0..named).map(|n| node(&n.to_string())).collect(),
+            unnamed,
+            uncounted: false,
+        };
+        requests.start(&id(), "/", RequestKind::OnePerNode, expected, deadline);
+        let mut there = unnamed;
+        for step in steps {
+            match step {
+                Step::Answer(from) => {
+                    let from = from.map(|n| n.to_string());
+                    requests.handle_response(response(from.as_deref(), sockets()));
+                }
+                Step::Foreign(n) => {
+                    let from = foreign(&n.to_string());
+                    requests.handle_response(response(Some(&from), sockets()));
+                }
+                Step::Left(n) => requests.handle_node_left(&node(&n.to_string())),
+                Step::ForeignLeft(gone) => {
+                    let gone = gone.min(there);
+                    there -= gone;
+                    requests.handle_foreign_left("/", gone, there);
+                }
+            }
+        }
+        requests.handle_timeout(deadline);
+        let mut answered = HashSet::new();
+        let (mut foreign, mut done) = (0, None);
+        while let Some(event) = requests.poll_event() {
+            prop_assert_eq!(&done, &None, "nothing after the end");
+            match event {
+                RequestEvent::Response(_, response) => match response.node {
+                    Some(from) if from.foreign_name().is_none() => {
+                        prop_assert!(answered.insert(from), "nobody twice");
+                    }
+                    _ => foreign += 1,
+                },
+                RequestEvent::Done(_, missing) => done = Some(missing),
+            }
+        }
+        let missing = done.expect("it ends");
+        for n in 0..named {
+            let n = node(&n.to_string());
+            let times = usize::from(answered.contains(&n)) + usize::from(missing.nodes.contains(&n));
+            prop_assert_eq!(times, 1, "{}", n);
+        }
+        prop_assert!(missing.unnamed_nodes + foreign >= unnamed);
+        prop_assert!(missing.unnamed_nodes <= unnamed);
+    }
 }
