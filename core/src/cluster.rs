@@ -2,8 +2,8 @@
 //!
 //! An [`Adapter`] only carries: it publishes a [`ClusterMessage`] to all other nodes, brings a
 //! [`ClusterResponse`] to the node that asked, and hands what arrives to a [`ClusterHandler`].
-//! Everything else is here once for all carriers: who is alive ([`Members`]), and who still owes an
-//! answer ([`Requests`]).
+//! Everything else is here once for all carriers: who is alive ([`Members`]), who still owes an answer
+//! ([`Requests`]), and how many sockets are in which room ([`Occupancy`]).
 //!
 //! [`MemoryBus`] joins nodes of one process, for single nodes and for tests.
 
@@ -12,6 +12,7 @@ pub mod laws;
 mod members;
 mod memory;
 mod message;
+mod occupancy;
 mod requests;
 pub mod wire;
 
@@ -29,6 +30,7 @@ pub use message::{
     ClusterMessage, ClusterResponse, NamespaceRooms, Operation, ResponseBody, RoomNews,
     SocketSnapshot,
 };
+pub use occupancy::{Occupancy, OccupancyConfig, OccupancyEvent, OccupancyStats};
 pub use requests::{Expected, Missing, RequestEvent, RequestKind, Requests};
 
 /// A future that may be awaited on any runtime.

@@ -139,6 +139,13 @@ impl MemoryBus {
         }
     }
 
+    /// Changes the links of a simulated bus for what is sent from now on.
+    pub fn set_link(&self, link: Link) {
+        if let Mode::Simulated(simulated) = &mut self.shared.lock().mode {
+            simulated.set_link(link);
+        }
+    }
+
     /// Removes a node without a farewell, as a crash does.
     pub fn kill(&self, node: &NodeId) {
         self.shared.lock().nodes.remove(node);

@@ -9,7 +9,8 @@ use crate::ids::NodeId;
 
 /// How the links of a simulated [`MemoryBus`](super::MemoryBus) behave.
 ///
-/// As with real carriers, what arrives of one link arrives in order.
+/// As with real carriers, what arrives of one link arrives in order, unless
+/// [`reordering`](Self::reordering) says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Link {
     /// The shortest time a message takes.
@@ -20,6 +21,8 @@ pub struct Link {
     pub loss: f64,
     /// The share of messages that arrive twice, from 0 to 1.
     pub duplication: f64,
+    /// The share of messages that may overtake others or be overtaken, from 0 to 1.
+    pub reordering: f64,
 }
 
 impl Default for Link {
@@ -30,6 +33,7 @@ impl Default for Link {
             max_latency: Duration::from_millis(1),
             loss: 0.0,
             duplication: 0.0,
+            reordering: 0.0,
         }
     }
 }
@@ -66,12 +70,17 @@ impl Simulated {
         }
     }
 
+    pub(super) fn set_link(&mut self, link: Link) {
+        self.link = link;
+    }
+
     pub(super) fn send(&mut self, delivery: &Delivery) {
         // The dice are thrown for every message, so that one seed means one fate for the n-th
         // message, whatever happened to the earlier ones.
         let lost = self.rng.unit() < self.link.loss;
         let copies = 1 + u8::from(self.rng.unit() < self.link.duplication);
         let latencies = [self.rng.unit(), self.rng.unit()];
+        let in_order = self.link.reordering == 0.0 || self.rng.unit() >= self.link.reordering;
         if lost || !self.connected(delivery) {
             return;
         }
@@ -80,9 +89,13 @@ impl Simulated {
             let latency = self.link.min_latency + spread.mul_f64(*share);
             let link = (delivery.from.clone(), delivery.to.clone());
             let busy_until = self.busy_until.entry(link).or_insert(self.now);
-            *busy_until = (*busy_until).max(self.now + latency);
+            let mut at = self.now + latency;
+            if in_order {
+                at = at.max(*busy_until);
+                *busy_until = at;
+            }
             self.in_flight.push(Reverse(InFlight {
-                at: *busy_until,
+                at,
                 number: self.sent,
                 delivery: delivery.clone(),
             }));
