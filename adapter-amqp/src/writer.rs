@@ -1,0 +1,195 @@
+//! Publishes what is in the outbox, over a connection of its own, and connects again for ever.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation, Event};
+
+use crate::link::Link;
+use crate::outbox::{Letter, Next};
+use crate::shared::{Attempts, Failure, Shared};
+
+/// A connection that is ready to publish.
+pub(crate) struct Writer {
+    link: Link,
+    channel: Arc<Channel>,
+}
+
+/// What has become of a letter, or of a probe if there is no number.
+struct Outcome {
+    letter: Option<(u64, usize)>,
+    result: lapin::Result<Confirmation>,
+}
+
+/// Runs until the carrier stops; begins with `writer` if there is one.
+pub(crate) async fn run(shared: Arc<Shared>, mut writer: Option<Writer>) {
+    let mut attempts = Attempts::new(shared.config());
+    let stop = shared.stop.clone();
+    loop {
+        let connected = match writer.take() {
+            Some(writer) => Ok(writer),
+            None => tokio::select! {
+                () = stop.cancelled() => return,
+                opened = Writer::open(&shared) => opened,
+            },
+        };
+        let failure = match connected {
+            Ok(mut writer) => {
+                attempts.succeeded();
+                shared.writing.store(true, Ordering::Relaxed);
+                shared.renewed.notify_one();
+                let end = tokio::select! {
+                    () = stop.cancelled() => None,
+                    failure = writer.publish(&shared) => Some(failure),
+                };
+                shared.writing.store(false, Ordering::Relaxed);
+                shared.blocked.store(false, Ordering::Relaxed);
+                let Some(failure) = end else {
+                    writer.link.close(shared.config().close_timeout).await;
+                    return;
+                };
+                shared.counters.set_up(false);
+                let lost = shared.outbox.connection_lost(shared.is_reliable());
+                shared.note_lost(lost);
+                failure
+            }
+            Err(failure) => failure,
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = attempts.failed(&shared, "publishing", &failure) => {}
+        }
+    }
+}
+
+impl Writer {
+    pub(crate) async fn open(shared: &Shared) -> Result<Self, Failure> {
+        let link = Link::open(&shared.settings, "publish").await?;
+        let limit = shared.config().connect_timeout;
+        let setup = async {
+            let channel = link.connection.create_channel().await?;
+            let options = ConfirmSelectOptions::default();
+            channel.confirm_select(options).await?;
+            shared.declare_exchange(&channel).await?;
+            Ok::<_, lapin::Error>(Arc::new(channel))
+        };
+        let channel = within(limit, setup).await?;
+        Ok(Self { link, channel })
+    }
+
+    /// Publishes until something goes wrong.
+    async fn publish(&mut self, shared: &Shared) -> Failure {
+        let mut events = self.link.events();
+        let mut sent: FuturesUnordered<BoxFuture<'static, Outcome>> = FuturesUnordered::new();
+        let mut blocked = self.link.connection.status().blocked();
+        // A permit of before is about an earlier connection.
+        let _ = shared.mute.notified().now_or_never();
+        loop {
+            while !blocked && let Some(next) = shared.outbox.next() {
+                let mut sending = self.send(shared, next).boxed();
+                // The first poll hands the frames over, so that letters leave in this order. The
+                // rest is waiting for the confirmation, in any order.
+                match futures_util::poll!(&mut sending) {
+                    std::task::Poll::Pending => sent.push(sending),
+                    std::task::Poll::Ready(outcome) => {
+                        if let Err(failure) = settle(shared, outcome) {
+                            return failure;
+                        }
+                    }
+                }
+            }
+            tokio::select! {
+                Some(outcome) = sent.next() => {
+                    if let Err(failure) = settle(shared, outcome) {
+                        return failure;
+                    }
+                }
+                () = shared.outbox.changed(), if !blocked => {}
+                event = events.next() => match event {
+                    Some(Event::ConnectionBlocked(reason)) => {
+                        let broker = shared.settings.broker();
+                        tracing::warn!(broker, reason, "RabbitMQ takes no messages for now");
+                        blocked = true;
+                        shared.blocked.store(true, Ordering::Relaxed);
+                    }
+                    Some(Event::ConnectionUnblocked) => {
+                        tracing::info!("RabbitMQ takes messages again");
+                        blocked = false;
+                        shared.blocked.store(false, Ordering::Relaxed);
+                    }
+                    Some(Event::Error(error)) => return error.into(),
+                    Some(_) => {}
+                    None => return Failure::Cancelled,
+                },
+                () = shared.mute.notified() => return Failure::Mute,
+            }
+        }
+    }
+
+    fn send(&self, shared: &Shared, next: Next) -> impl Future<Output = Outcome> + Send + 'static {
+        let channel = Arc::clone(&self.channel);
+        let mut properties = BasicProperties::default().with_app_id(shared.publisher.clone());
+        let (letter, exchange, key, body) = match next {
+            Next::Letter(Letter {
+                exchange,
+                key,
+                body,
+                number,
+            }) => {
+                if shared.is_reliable() {
+                    // By these numbers receivers know copies.
+                    let id = ShortString::from(number.to_string());
+                    properties = properties.with_message_id(id);
+                }
+                (Some((number, body.len())), exchange, key, body)
+            }
+            Next::Probe(key, body) => (None, shared.exchange.clone(), key, body),
+        };
+        let persistent = shared.is_reliable() && letter.is_some();
+        let properties = properties.with_delivery_mode(if persistent { 2 } else { 1 });
+        async move {
+            let options = BasicPublishOptions::default();
+            let published = channel.basic_publish(exchange, key, options, &body, properties);
+            let result = match published.await {
+                Ok(confirmation) => confirmation.await,
+                Err(error) => Err(error),
+            };
+            Outcome { letter, result }
+        }
+    }
+}
+
+fn settle(shared: &Shared, outcome: Outcome) -> Result<(), Failure> {
+    let confirmation = outcome.result?;
+    let Some((number, size)) = outcome.letter else {
+        return Ok(());
+    };
+    match confirmation {
+        // A connection of its own puts it in its place again.
+        Confirmation::Nack(_) if shared.is_reliable() => return Err(Failure::Nack),
+        Confirmation::Nack(_) => {
+            shared.outbox.settle(number, true);
+            shared.note_lost(1);
+        }
+        Confirmation::Ack(_) | Confirmation::NotRequested => {
+            shared.outbox.settle(number, false);
+            shared.counters.messages_out.increment();
+            shared.counters.bytes_out.add(size);
+        }
+    }
+    Ok(())
+}
+
+/// Gives up with a time-out: lapin waits for ever where the broker is mute.
+pub(crate) async fn within<T>(
+    limit: std::time::Duration,
+    future: impl Future<Output = lapin::Result<T>>,
+) -> lapin::Result<T> {
+    let result = tokio::time::timeout(limit, future).await;
+    result.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+}
