@@ -9,7 +9,6 @@ use futures_util::{Stream, StreamExt};
 use lapin::tcp::AsyncTcpStream;
 use lapin::{Connection, ConnectionProperties, Event};
 use parking_lot::Mutex;
-use rustls::pki_types::ServerName;
 
 use crate::config::Settings;
 
@@ -21,7 +20,7 @@ pub(crate) struct Link {
 }
 
 /// Another handle of a connection's socket, which shuts it down when dropped.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Cut(Arc<CutSocket>);
 
 #[derive(Default)]
@@ -59,10 +58,10 @@ impl Link {
             settings.uri.clone(),
             runtime,
             async move |uri, runtime| {
-                let host = uri.authority.host.clone();
+                let host = without_brackets(&uri.authority.host);
                 let connecting = async {
                     let mut found = Err(io::ErrorKind::AddrNotAvailable.into());
-                    for address in tokio::net::lookup_host((&*host, uri.authority.port)).await? {
+                    for address in tokio::net::lookup_host((host, uri.authority.port)).await? {
                         found = AsyncTcpStream::connect(&runtime, address).await;
                         if found.is_ok() {
                             break;
@@ -79,12 +78,7 @@ impl Link {
                         *slot = Socket::Open(socket);
                     }
                     match &shared.tls {
-                        Some(tls) => {
-                            let name = without_brackets(&host);
-                            // lapin's error for a name that is none says nothing.
-                            ServerName::try_from(name).map_err(io::Error::other)?;
-                            stream.into_rustls(tls, name).await
-                        }
+                        Some(tls) => stream.into_rustls(tls, host).await,
                         None => Ok(stream),
                     }
                 };
