@@ -95,6 +95,8 @@ pub(crate) struct Outbox {
     scheduled: bool,
     /// The stream refused bytes; the session task waits for it to become writable.
     blocked: bool,
+    /// Nothing is taken any more: the WebSocket's close frame is queued, or the outbox is closed.
+    ended: bool,
     /// How frames look on this connection.
     form: Form,
 }
@@ -142,6 +144,7 @@ impl Outbox {
             writer: Writer::Polling(None),
             scheduled: false,
             blocked: false,
+            ended: false,
             form,
         }
     }
@@ -154,7 +157,7 @@ impl Outbox {
         limit: usize,
         own: bool,
     ) -> Pushed {
-        if matches!(self.writer, Writer::Closed) {
+        if self.ended {
             return Pushed::Closed;
         }
         if volatile && !self.is_writable() {
@@ -188,6 +191,18 @@ impl Outbox {
                 Pushed::WakeTask
             }
             Writer::Closed => Pushed::Closed,
+        }
+    }
+
+    /// Queues the last frame: the close frame of a WebSocket, behind which no other frame may come
+    /// ([RFC 6455, 5.5.1](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1)). A fan-out that chose its recipients
+    /// before this session ended may still reach it.
+    ///
+    /// For the session task only, which flushes before it goes to sleep.
+    pub(crate) fn push_last(&mut self, frame: &Frame) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.bytes += cost(frame);
+            self.queue.push(frame.clone());
         }
     }
 
@@ -333,6 +348,7 @@ impl Outbox {
     pub(crate) fn close(&mut self) -> (usize, usize) {
         let form = self.form;
         self.set_writer(Writer::Closed, form);
+        self.ended = true;
         self.written = 0;
         let frames = std::mem::take(&mut self.queue).len();
         (frames, std::mem::take(&mut self.bytes))

@@ -43,8 +43,6 @@ pub(super) struct SessionTask {
     armed: Option<Instant>,
     /// A polling client is to be told of the end once it has fetched what is queued.
     farewell: bool,
-    /// The close frame is queued.
-    parted: bool,
     /// When a client that joined no namespace is closed.
     connect_by: Option<Instant>,
     phase: Phase,
@@ -103,7 +101,6 @@ impl SessionTask {
             posted: None,
             armed: None,
             farewell: false,
-            parted: false,
             connect_by,
             phase: Phase::Open,
             conn,

@@ -6,9 +6,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::HeaderMap;
 use socketio_core::engine::{Message, Revision};
+use socketio_core::frame::{Frame, FrameOptions};
 use socketio_core::ids::SocketId;
+use socketio_core::websocket::close_frame;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+use super::io::{Io, Kind};
 use super::{Command, Conn};
 use crate::Server;
 use crate::client::ClientCommand;
@@ -21,8 +25,8 @@ fn open(server: &Server) -> Arc<Conn> {
     open_revision(server, Revision::V4)
 }
 
-fn open_revision(server: &Server, revision: Revision) -> Arc<Conn> {
-    let handshake = Handshake {
+fn handshake() -> Handshake {
+    Handshake {
         headers: HeaderMap::new(),
         query: Vec::new(),
         url: String::new(),
@@ -30,9 +34,21 @@ fn open_revision(server: &Server, revision: Revision) -> Arc<Conn> {
         secure: false,
         xdomain: false,
         issued: SystemTime::UNIX_EPOCH,
-    };
-    let opened = server.engine().open_polling(handshake, revision, false);
+    }
+}
+
+fn open_revision(server: &Server, revision: Revision) -> Arc<Conn> {
+    let opened = server.engine().open_polling(handshake(), revision, false);
     opened.expect("the server is open").0
+}
+
+async fn closed(conn: &Conn) {
+    let closed = async {
+        while conn.is_open() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, closed).await.expect("the session ends");
 }
 
 async fn end(server: &Server, conn: &Conn) {
@@ -78,4 +94,57 @@ async fn an_event_of_revision_3_may_come_before_the_first_turn() {
     let mut client = server.new_client(&conn);
     let outcome = client.handle_message(Message::Text("2[\"early\"]".into()));
     assert_eq!(outcome, Ok(()));
+}
+
+#[tokio::test]
+async fn nothing_follows_the_close_frame() {
+    let server = Server::builder().build();
+    let opened = server
+        .engine()
+        .open_websocket(handshake(), Revision::V4, false);
+    let conn = server.engine().sessions.all().remove(0);
+    // So small that what is sent stays in the outbox until the peer reads.
+    let (mut peer, stream) = tokio::io::duplex(64);
+    let io = Io {
+        kind: Kind::Other(Box::pin(stream)),
+        place: None,
+    };
+    opened.expect("the server is open").attach(io, Bytes::new());
+    let text = |text: &str| Frame::message(text, &[], FrameOptions::default());
+    conn.send(&text(&"x".repeat(1_000)), false);
+    let goodbye = close_frame(Some(1000), "", Some([1, 2, 3, 4]));
+    peer.write_all(&goodbye).await.expect("written");
+    closed(&conn).await;
+    // A fan-out on another thread may have chosen this session just before its end.
+    conn.send(&text("late"), false);
+    let mut bytes = Vec::new();
+    timeout(PATIENCE, peer.read_to_end(&mut bytes))
+        .await
+        .expect("an end")
+        .expect("read");
+    let last = close_frame(None, "", None);
+    assert!(bytes.ends_with(&last), "{bytes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_opens_while_all_are_closed_is_closed_too() {
+    for _ in 0..300 {
+        let server = Server::builder().build();
+        let start = Arc::new(tokio::sync::Barrier::new(2));
+        let (opening, ready) = (server.clone(), Arc::clone(&start));
+        let opener = tokio::spawn(async move {
+            ready.wait().await;
+            while opening
+                .engine()
+                .open_polling(handshake(), Revision::V4, false)
+                .is_ok()
+            {}
+        });
+        start.wait().await;
+        server.engine().close_all(Duration::ZERO).await;
+        opener.await.expect("refused at last");
+        for conn in server.engine().sessions.all() {
+            closed(&conn).await;
+        }
+    }
 }

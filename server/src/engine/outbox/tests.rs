@@ -231,3 +231,22 @@ fn tiny_frames_count_for_the_memory_they_take() {
     outbox.flush_with(|bytes| Ok(bytes.len()));
     assert_eq!(outbox.bytes(), 0);
 }
+
+#[test]
+fn nothing_follows_the_last_frame() {
+    let mut outbox = on_task();
+    assert_eq!(
+        outbox.push(&frame("first"), false, NO_LIMIT, true),
+        Pushed::Queued
+    );
+    let last = Frame::raw(Bytes::from_static(b"close"));
+    outbox.push_last(&last);
+    assert_eq!(
+        outbox.push(&frame("late"), false, NO_LIMIT, false),
+        Pushed::Closed
+    );
+    outbox.push_last(&Frame::raw(Bytes::from_static(b"again")));
+    let written = write_in_steps(&mut outbox, 3);
+    assert!(written.ends_with(b"firstclose"), "{written:?}");
+    assert_eq!(outbox.bytes(), 0);
+}

@@ -53,10 +53,8 @@ impl SessionTask {
 
     /// Queues the close frame, unless one that answers the peer's fault or its own close frame is there already.
     pub(super) fn part(&mut self, code: Option<u16>) {
-        if !mem::replace(&mut self.parted, true) {
-            let frame = Frame::raw(close_frame(code, "", None));
-            self.conn.send(&frame, false);
-        }
+        let frame = Frame::raw(close_frame(code, "", None));
+        self.conn.outbox().push_last(&frame);
     }
 
     /// Drops the transport and everything queued.
