@@ -45,7 +45,8 @@ use crate::handshake::Handshake;
 use crate::metrics::Metrics;
 use crate::options::Options;
 
-/// How long a closed WebSocket may take to write what is queued, and again to close its own side.
+/// How long a closed WebSocket may take to write what is queued, and again to close its own side; and, when the server
+/// shuts down, a polling client to come for its close packet.
 const LINGER: Duration = Duration::from_secs(3);
 
 /// How long a closed polling session waits for the GET that tells the client, as in Node.

@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::conn::{Command, Conn, current};
+use super::timers::Armed;
 use super::websocket::{Candidate, Received, WebSocket};
 use crate::client::Client;
 
@@ -39,8 +40,8 @@ pub(super) struct SessionTask {
     link: Link,
     candidate: Option<Box<Candidate>>,
     posted: Option<Box<Posted>>,
-    /// The earliest deadline that is armed in the engine's timers.
-    armed: Option<Instant>,
+    /// What is armed in the engine's timers.
+    armed: Option<Armed>,
     /// A polling client is to be told of the end once it has fetched what is queued.
     farewell: bool,
     /// When a client that joined no namespace is closed.
@@ -142,7 +143,7 @@ impl SessionTask {
     }
 
     fn run_timers(&mut self, now: Instant) {
-        if self.armed.is_some_and(|at| at <= now) {
+        if self.armed.is_some_and(|armed| armed.at <= now) {
             self.armed = None;
         }
         match self.phase {
@@ -319,11 +320,17 @@ impl SessionTask {
             Phase::Over => None,
         };
         let Some(next) = next else { return };
-        if self.armed.is_none_or(|armed| next < armed) {
+        if self.armed.is_none_or(|armed| next < armed.at) {
             // A deadline that has passed meanwhile must still be met in a later turn.
             let next = next.max(now + Duration::from_millis(1));
-            self.armed = Some(next);
-            self.conn.engine().timers().arm(&self.conn, next);
+            self.disarm();
+            self.armed = Some(self.conn.engine().timers().arm(&self.conn, next));
+        }
+    }
+
+    fn disarm(&mut self) {
+        if let Some(armed) = self.armed.take() {
+            self.conn.engine().timers().disarm(&self.conn, armed);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use socketio_core::engine::{Message, Revision};
+use socketio_core::engine::{CloseReason, Message, Revision};
 use socketio_core::frame::{Frame, FrameOptions};
 use socketio_core::ids::SocketId;
 use socketio_core::websocket::close_frame;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::io::{Io, Kind};
-use super::{Command, Conn};
+use super::{Command, Conn, LINGER, POLL_LINGER};
 use crate::Server;
 use crate::client::ClientCommand;
 use crate::handshake::Handshake;
@@ -147,4 +147,39 @@ async fn a_session_that_opens_while_all_are_closed_is_closed_too() {
             closed(&conn).await;
         }
     }
+}
+
+#[tokio::test]
+async fn the_timers_keep_nothing_of_a_session_that_has_ended() {
+    let server = Server::builder().build();
+    let conn = open(&server);
+    let armed = async {
+        while Arc::weak_count(&conn) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, armed).await.expect("a deadline is armed");
+    assert_eq!(Arc::weak_count(&conn), 1);
+    end(&server, &conn).await;
+    assert_eq!(Arc::weak_count(&conn), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_polling_client_that_is_gone_does_not_hold_up_the_end() {
+    let server = Server::builder().build();
+    let conn = open(&server);
+    let start = tokio::time::Instant::now();
+    server.close().await;
+    assert!(start.elapsed() <= LINGER + Duration::from_millis(20));
+    assert!(conn.outbox().is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_polling_client_is_waited_for_when_its_connection_is_closed() {
+    let server = Server::builder().build();
+    let conn = open(&server);
+    let start = tokio::time::Instant::now();
+    conn.close(CloseReason::ForcedClose);
+    server.engine().closed().await;
+    assert!(start.elapsed() >= POLL_LINGER);
 }

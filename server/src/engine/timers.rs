@@ -1,8 +1,10 @@
 //! One timer for all sessions.
 //!
 //! A session arms its next deadline here; a single task sleeps until the earliest one and wakes the sessions that are
-//! due. Deadlines are rounded up to [`TICK`], so a wake-up covers all sessions of that tick. Re-arming later does not
-//! remove the earlier entry: the session looks at the clock when it is woken and simply arms again.
+//! due. Deadlines are rounded up to [`TICK`], so a wake-up covers all sessions of that tick. A session has one entry: a
+//! later deadline keeps the earlier entry (the session looks at the clock when it is woken, and arms again), an earlier one
+//! replaces it, and its end clears it. What is cleared leaves eight bytes behind until its tick; the session itself, which a
+//! weak reference would keep as an allocation, goes at once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -24,6 +26,14 @@ pub(crate) struct Timers {
     earlier: Notify,
 }
 
+/// The entry of a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Armed {
+    pub(crate) at: Instant,
+    tick: u64,
+    index: usize,
+}
+
 impl Timers {
     pub(crate) fn new() -> Self {
         Self {
@@ -34,16 +44,34 @@ impl Timers {
     }
 
     /// Wakes the session of `conn` at `deadline`, up to one tick late.
-    pub(crate) fn arm(&self, conn: &Arc<Conn>, deadline: Instant) {
+    pub(crate) fn arm(&self, conn: &Arc<Conn>, deadline: Instant) -> Armed {
         let tick = self.tick_after(deadline);
-        let is_first = {
+        let (is_first, index) = {
             let mut due = self.due.lock();
             let is_first = due.first_key_value().is_none_or(|(first, _)| tick < *first);
-            due.entry(tick).or_default().push(Arc::downgrade(conn));
-            is_first
+            let entries = due.entry(tick).or_default();
+            entries.push(Arc::downgrade(conn));
+            (is_first, entries.len() - 1)
         };
         if is_first {
             self.earlier.notify_one();
+        }
+        Armed {
+            at: deadline,
+            tick,
+            index,
+        }
+    }
+
+    /// Forgets what [`arm`](Self::arm) was told.
+    pub(crate) fn disarm(&self, conn: &Arc<Conn>, armed: Armed) {
+        let mut due = self.due.lock();
+        let entries = due.get_mut(&armed.tick);
+        if let Some(entry) = entries.and_then(|entries| entries.get_mut(armed.index))
+            // The tick may have been due already, and its number in use again.
+            && entry.as_ptr() == Arc::as_ptr(conn)
+        {
+            *entry = Weak::new();
         }
     }
 

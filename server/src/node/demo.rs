@@ -14,6 +14,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// The room of those who asked for the numbers.
 const FEED: &str = "@stats";
+/// Its event. Only the node sends it: numbers that anybody could publish would be worth nothing.
+const FEED_EVENT: &str = "stats";
 /// Rooms that begin so are the node's own.
 const RESERVED: char = '@';
 const FEED_PERIOD: Duration = Duration::from_secs(2);
@@ -44,7 +46,7 @@ pub(crate) fn install(server: &Server) {
         reply(who(&socket, &args))
     });
     let feed = server.clone();
-    root.on("stats", move |socket: Socket, args: Args| {
+    root.on(FEED_EVENT, move |socket: Socket, args: Args| {
         let answer = subscribe(&feed, &socket, &args);
         async { reply(answer) }
     });
@@ -88,6 +90,9 @@ fn publish(socket: &Socket, args: &Args) -> Answer {
         Some(Value::String(event)) if (1..=MAX_NAME).contains(&event.len()) => event.clone(),
         _ => return Err("the second argument must be the name of an event"),
     };
+    if event == FEED_EVENT {
+        return Err("the name of the event is reserved");
+    }
     let payload = args
         .0
         .tail(2)
@@ -145,7 +150,7 @@ async fn feed_numbers(server: Server) {
                 .to(FEED)
                 .local()
                 .volatile()
-                .emit("stats", numbers(&server));
+                .emit(FEED_EVENT, numbers(&server));
             if let Err(error) = sent {
                 tracing::error!(%error, "the numbers cannot be sent");
             }

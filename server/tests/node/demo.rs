@@ -96,7 +96,9 @@ fn nonsense_gets_an_error_and_harms_nobody() {
         json!(["publish", "room"]),
         json!(["publish", "room", 5]),
         json!(["publish", "room", "disconnect"]),
-        json!(["publish", "@stats", "stats", {}]),
+        json!(["publish", "@stats", "chat", {}]),
+        // Only the node says how the node is.
+        json!(["publish", "room", "stats", {"sockets": 1_000_000}]),
         json!(["who", "@stats"]),
     ] {
         let answer = session.call(&call);

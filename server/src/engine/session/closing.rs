@@ -30,9 +30,16 @@ impl SessionTask {
         match (&self.link, reason) {
             // The close packet is queued, unless the peer is gone; a GET that still waits is answered when the outbox
             // closes.
-            (Link::Polling, CloseReason::ForcedClose | CloseReason::ServerShuttingDown) => {
+            (Link::Polling, CloseReason::ForcedClose) => {
                 self.phase = Phase::Closing {
                     until: now + POLL_LINGER,
+                };
+            }
+            // A client that lives is back with its next GET within a round trip; one that is gone must not hold up
+            // the end of the server.
+            (Link::Polling, CloseReason::ServerShuttingDown) => {
+                self.phase = Phase::Closing {
+                    until: now + LINGER,
                 };
             }
             (Link::Polling, _) => {
@@ -71,6 +78,7 @@ impl SessionTask {
         }
         self.link = Link::Gone;
         self.posted = None;
+        self.disarm();
         self.phase = Phase::Over;
     }
 
