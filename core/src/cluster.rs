@@ -199,6 +199,9 @@ pub struct AdapterStatus {
     /// Messages refused or dropped because the broker was away or too slow, or whose fate is
     /// unknown.
     pub dropped_out: u64,
+    /// Messages that members of other software were not told, or not wholly, because their dialect
+    /// has no words for them.
+    pub untranslated: u64,
     /// Messages waiting to be sent.
     pub queued_messages: usize,
     /// Bytes of these.

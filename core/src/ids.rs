@@ -292,6 +292,16 @@ text_id!(RequestId);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Room(Arc<str>);
 
+impl Room {
+    /// Whether this may be the room that a socket has of its own: ids of sockets are 20 characters
+    /// of base64url, here and with Node.js and Python.
+    #[must_use]
+    pub fn looks_like_socket(&self) -> bool {
+        let byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        self.0.len() == 20 && self.0.bytes().all(byte)
+    }
+}
+
 text_id!(Room);
 text_id_display!(NodeId, RequestId, Room, SocketId);
 
@@ -415,6 +425,9 @@ mod tests {
     #[test]
     fn a_room_of_a_socket_shares_its_text() {
         let id = SocketId::generate();
+        assert!(Room::from(&id).looks_like_socket());
+        assert!(!Room::from("lobby").looks_like_socket());
+        assert!(!Room::from("twenty characters!!!").looks_like_socket());
         let room = Room::from(&id);
         assert!(Arc::ptr_eq(&id.0, &room.0));
     }

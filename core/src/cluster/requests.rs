@@ -26,8 +26,9 @@ pub struct Expected {
     pub nodes: Vec<NodeId>,
     /// So many more whose names are not known: the carrier only counts its subscribers.
     pub unnamed: usize,
-    /// Others may be there that nobody can count. Nothing is waited for on their account, but for
-    /// the answer to a [`SingleAck`](RequestKind::SingleAck): that may come from them.
+    /// Others may be there that nobody can count, and clients of theirs may acknowledge. So a
+    /// [`SingleAck`](RequestKind::SingleAck) ends with its first acknowledgement only, and a
+    /// [`Broadcast`](RequestKind::Broadcast) by its deadline. Other answers they do not give.
     pub uncounted: bool,
 }
 
@@ -377,6 +378,9 @@ impl Pending {
     fn is_complete(&self) -> bool {
         if self.kind == RequestKind::SingleAck && (self.acked || self.uncounted) {
             return self.acked;
+        }
+        if self.kind == RequestKind::Broadcast && self.uncounted {
+            return false;
         }
         let mut unasked = self.others.values().chain([&self.anonymous]);
         self.unnamed == 0

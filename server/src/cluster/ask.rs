@@ -99,6 +99,7 @@ impl Cluster {
     fn expect(
         self: &Arc<Self>,
         kind: RequestKind,
+        uncounted: bool,
         timeout: Option<Duration>,
         waiting: Waiting,
     ) -> RemoteRequest {
@@ -106,7 +107,10 @@ impl Cluster {
         self.update(|state| {
             state.waiting.insert(id.clone(), waiting);
             let alive = state.members.alive().cloned().collect();
-            let expected = Expected::nodes(alive);
+            let expected = Expected {
+                uncounted,
+                ..Expected::nodes(alive)
+            };
             let deadline = deadline(timeout);
             state.requests.start(&id, "/", kind, expected, deadline);
         });
@@ -127,7 +131,8 @@ impl Cluster {
     ) -> Result<(), EmitError> {
         collector.expect_elsewhere();
         let waiting = Waiting::Acks(Arc::downgrade(collector));
-        let request = self.expect(RequestKind::Broadcast, target.flags.timeout, waiting);
+        let (kind, uncounted) = self.acks_of(target, collector);
+        let request = self.expect(kind, uncounted, target.flags.timeout, waiting);
         let operation = Operation::Broadcast {
             payload: payload.clone(),
             target: target.clone(),
@@ -137,6 +142,29 @@ impl Cluster {
         self.publish(namespace, operation)?;
         collector.hold(request);
         Ok(())
+    }
+
+    /// What completes the acknowledgements of a broadcast, and whether some may come from members
+    /// that nobody can count. Such members can only be asked about exactly one room.
+    fn acks_of(&self, target: &Target, collector: &Collector) -> (RequestKind, bool) {
+        let kind = if target.flags.expect_single_response {
+            RequestKind::SingleAck
+        } else {
+            RequestKind::Broadcast
+        };
+        match target.rooms.as_slice() {
+            [room] if self.adapter.has_uncounted_members() => {
+                if !room.looks_like_socket() {
+                    (kind, true)
+                } else if collector.asked().is_empty() {
+                    (RequestKind::SingleAck, true)
+                } else {
+                    // The one socket is here.
+                    (kind, false)
+                }
+            }
+            _ => (kind, false),
+        }
     }
 
     /// The sockets of other nodes, and the nodes that did not answer.
@@ -151,7 +179,7 @@ impl Cluster {
             done,
         });
         let timeout = target.flags.timeout;
-        let request = self.expect(RequestKind::OnePerNode, timeout, waiting);
+        let request = self.expect(RequestKind::OnePerNode, false, timeout, waiting);
         let operation = Operation::FetchSockets {
             target: target.clone(),
             request: request.id.clone(),
@@ -171,7 +199,7 @@ impl Cluster {
             found: Vec::new(),
             done,
         });
-        let request = self.expect(RequestKind::OnePerNode, timeout, waiting);
+        let request = self.expect(RequestKind::OnePerNode, false, timeout, waiting);
         let operation = Operation::ServerSideEmit {
             payload: payload.clone(),
             request: Some(request.id.clone()),

@@ -328,6 +328,15 @@ fn the_first_ack_ends_a_request_for_one() {
     assert_eq!(asked.done(), None);
     assert!(asked.take(Some(&foreign("py:1")), ack(None)));
     assert!(asked.done().unwrap().is_empty());
+    // Of all it is never known whether these are all.
+    let mut asked = Asked::new(RequestKind::Broadcast, uncounted.clone());
+    assert!(asked.take(Some("a"), recipients(&["1"])));
+    assert!(asked.take(Some("a"), ack(Some("1"))));
+    assert!(asked.take(None, ack(None)));
+    assert_eq!(asked.done(), None);
+    let deadline = asked.deadline;
+    asked.requests.handle_timeout(deadline);
+    assert!(asked.done().unwrap().is_empty());
     // Other requests end when those are done that are counted.
     let mut asked = Asked::new(RequestKind::OnePerNode, uncounted);
     assert!(asked.take(Some("a"), sockets()));

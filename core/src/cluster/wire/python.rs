@@ -20,7 +20,8 @@
 //! An `emit` to one room may ask for a `callback`. Its parameters come back verbatim, so neither
 //! direction needs a table: the dialect gets our [`RequestId`] as the id, and a request from there
 //! becomes a [`RequestId`] that holds all that the answer must repeat. Nothing tells how many
-//! clients will answer, and a member of Python only uses the first answer.
+//! clients will answer, and a member of Python only uses the first answer. So a node asks one socket
+//! until it answers, and a room until its timeout, since there might be one more.
 //!
 //! # Rooms
 //!
@@ -39,7 +40,7 @@ use super::{Decoded, Encoded, WireError};
 use crate::cluster::{ClusterMessage, ClusterResponse};
 use crate::ids::NodeId;
 
-pub use limit::{Translated, Untranslatable};
+pub use limit::{LimitCounts, Translated, Untranslatable};
 
 /// What part this node takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

@@ -1,5 +1,7 @@
 //! What the dialect cannot say.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use smallvec::SmallVec;
 
 use crate::cluster::wire::Encoded;
@@ -94,5 +96,29 @@ impl Untranslatable {
             | Self::CloseConnection
             | Self::Volatile => false,
         }
+    }
+}
+
+/// How often each limit was met.
+#[derive(Debug, Default)]
+pub struct LimitCounts([AtomicU64; Untranslatable::ALL.len()]);
+
+impl LimitCounts {
+    /// Counts one. The result is how many of the kind there are now, so that a caller need not log
+    /// each of them.
+    pub fn add(&self, limit: Untranslatable) -> u64 {
+        self.0[limit as usize].fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// How many of a kind there were.
+    #[must_use]
+    pub fn of(&self, limit: Untranslatable) -> u64 {
+        self.0[limit as usize].load(Ordering::Relaxed)
+    }
+
+    /// How many of all kinds there were.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        Untranslatable::ALL.map(|limit| self.of(limit)).iter().sum()
     }
 }

@@ -67,8 +67,10 @@ pub(super) fn encode(codec: &Python, message: &ClusterMessage) -> Result<Transla
 
 /// The sockets that a target names by the rooms they have of their own.
 fn sockets<'a>(target: &'a Target, done: &mut Translated) -> SmallVec<[&'a Room; 1]> {
-    let (sockets, others): (SmallVec<[_; 1]>, SmallVec<[_; 1]>) =
-        target.rooms.iter().partition(|room| names_socket(room));
+    let (sockets, others): (SmallVec<[_; 1]>, SmallVec<[_; 1]>) = target
+        .rooms
+        .iter()
+        .partition(|room| room.looks_like_socket());
     if target.rooms.is_empty() || !others.is_empty() || !target.except.is_empty() {
         done.leave_out(Untranslatable::Selection);
     }
@@ -77,15 +79,6 @@ fn sockets<'a>(target: &'a Target, done: &mut Translated) -> SmallVec<[&'a Room;
     } else {
         SmallVec::new()
     }
-}
-
-/// Whether a room may be the own room of a socket: all ids of sockets, Python's too, look alike.
-fn names_socket(room: &Room) -> bool {
-    room.as_str().len() == 20
-        && room
-            .as_str()
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 fn leave(codec: &Python, namespace: &str, target: &Target, rooms: &[Room], done: &mut Translated) {
@@ -124,7 +117,7 @@ fn emit(
     request: Option<&RequestId>,
     done: &mut Translated,
 ) -> Result<(), WireError> {
-    if !target.except.iter().all(names_socket) {
+    if !target.except.iter().all(Room::looks_like_socket) {
         done.leave_out(Untranslatable::Except);
         return Ok(());
     }

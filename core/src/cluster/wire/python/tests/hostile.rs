@@ -412,4 +412,11 @@ fn configuration() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), Untranslatable::ALL.len());
+    let counts = LimitCounts::default();
+    for (at, limit) in Untranslatable::ALL.into_iter().enumerate() {
+        assert_eq!(limit as usize, at);
+        assert_eq!((counts.add(limit), counts.add(limit)), (1, 2));
+    }
+    assert_eq!(counts.of(Untranslatable::Volatile), 2);
+    assert_eq!(counts.total(), 16);
 }
