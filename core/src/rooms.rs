@@ -163,6 +163,13 @@ impl<T: Clone> Rooms<T> {
         departures
     }
 
+    /// Whether a room has the id of another socket for its name.
+    #[must_use]
+    pub fn is_own_room_of_another(&self, key: SocketKey, room: &Room) -> bool {
+        let owner = self.by_id.get(room.as_str());
+        owner.is_some_and(|index| *index != key.index)
+    }
+
     /// Puts a socket into a room.
     pub fn join(&mut self, key: SocketKey, room: &Room) -> JoinOutcome {
         let Some(slot) = self.slot_mut(key) else {

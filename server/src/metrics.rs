@@ -54,6 +54,7 @@ const DROPS: &[&str] = &[
     "closed",
     "no_handler",
     "late_ack",
+    "private_room",
 ];
 
 /// Close codes of RFC 6455 with which broken WebSocket input is answered.

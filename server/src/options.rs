@@ -23,6 +23,10 @@ pub struct Options {
     pub add_trailing_slash: bool,
     /// Time between two pings (revision 4: sent by the server). Default 25 s.
     pub ping_interval: Duration,
+    /// Added to the `ping_interval` that clients are told, so that they forgive pings which come this much late: a client
+    /// gives up `ping_interval + ping_grace + ping_timeout` after the last ping. Revision 4 only. Default 0. Not in Node;
+    /// python-socketio's second value of `ping_interval`.
+    pub ping_grace: Duration,
     /// Time to wait for the pong before the connection counts as lost. Default 20 s.
     pub ping_timeout: Duration,
     /// Time that an upgrade from polling to WebSocket may take. Default 10 s.
@@ -61,6 +65,14 @@ pub struct Options {
     pub parser: ParserKind,
     /// Remove a dynamic namespace when its last socket has left. Default `false`.
     pub cleanup_empty_child_namespaces: bool,
+    /// Keep sockets out of rooms that have the id of another socket of this node for their name. Default `true`; in Node
+    /// anybody may join them.
+    ///
+    /// What is sent to such a room is meant for that one client, and its id is no secret. An application that lets clients
+    /// name the rooms they join would let them listen to each other. A join that is refused does nothing, and is counted
+    /// among the drops as `private_room`. The ids of sockets of other nodes are not known here: give rooms that clients name
+    /// a prefix of their own if that matters.
+    pub private_id_rooms: bool,
     /// Most attachments that one binary packet may announce. Default 1 000 (Node: 10, which broke users).
     pub max_attachments: usize,
     /// Most bytes that wait for one client; beyond it the client is closed as too slow. Each message counts with 128
@@ -85,6 +97,7 @@ impl Default for Options {
             path: "/socket.io".to_owned(),
             add_trailing_slash: true,
             ping_interval: Duration::from_secs(25),
+            ping_grace: Duration::ZERO,
             ping_timeout: Duration::from_secs(20),
             upgrade_timeout: Duration::from_secs(10),
             max_http_buffer_size: 1_000_000,
@@ -104,6 +117,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(45),
             parser: ParserKind::Json,
             cleanup_empty_child_namespaces: false,
+            private_id_rooms: true,
             max_attachments: 1_000,
             max_outbox_bytes: 16 * 1024 * 1024,
             max_pending_handlers: 256,

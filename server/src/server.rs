@@ -325,8 +325,10 @@ impl ServerBuilder {
         max_pending_acks: usize,
         max_pending_handlers: usize,
         parser: ParserKind,
+        ping_grace: Duration,
         ping_interval: Duration,
         ping_timeout: Duration,
+        private_id_rooms: bool,
         transports: Vec<TransportKind>,
         upgrade_timeout: Duration,
     }

@@ -222,7 +222,8 @@ impl Socket {
 
     // Rooms
 
-    /// Joins rooms: one, or a list. Does nothing after a disconnect.
+    /// Joins rooms: one, or a list. Does nothing after a disconnect, nor for the room of another
+    /// socket ([`private_id_rooms`](crate::Options::private_id_rooms)).
     pub fn join(&self, rooms: impl IntoRooms) {
         let rooms = rooms.into_rooms();
         if !self.connected() {

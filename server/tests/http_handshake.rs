@@ -5,6 +5,7 @@
 mod http_support;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http_support::Raw;
 use http_support::serve::{Served, serve, sid, target, websocket_request};
@@ -474,4 +475,23 @@ async fn revision_3_is_answered_in_its_own_framing() {
     let (mut socket, answer) = served.websocket("EIO=3&transport=websocket", "").await;
     assert_eq!(answer.status, 101);
     assert!(socket.text().await.starts_with("0{"));
+}
+
+#[tokio::test]
+async fn clients_are_told_of_a_longer_ping_interval_than_the_servers_own() {
+    let served = serve(|options| {
+        options.allow_eio3 = true;
+        options.ping_interval = Duration::from_millis(50);
+        options.ping_grace = Duration::from_secs(3600);
+    })
+    .await;
+    let (mut socket, _) = served.websocket("EIO=4&transport=websocket", "").await;
+    let open = socket.text().await;
+    assert!(open.contains("\"pingInterval\":3600050,"), "{open}");
+    assert_eq!(socket.text().await, "2", "long before the hour is over");
+
+    // Clients of revision 3 send the pings themselves.
+    let (mut socket, _) = served.websocket("EIO=3&transport=websocket", "").await;
+    let open = socket.text().await;
+    assert!(open.contains("\"pingInterval\":50,"), "{open}");
 }

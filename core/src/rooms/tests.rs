@@ -49,6 +49,9 @@ fn another_socket_may_join_somebodys_own_room() {
     let mut rooms = Rooms::new();
     let a = rooms.insert(SocketId::from("a"), 1);
     let b = rooms.insert(SocketId::from("b"), 2);
+    assert!(rooms.is_own_room_of_another(b, &room("a")));
+    assert!(!rooms.is_own_room_of_another(a, &room("a")));
+    assert!(!rooms.is_own_room_of_another(a, &room("c")));
     let outcome = rooms.join(b, &room("a"));
     assert!(outcome.joined && !outcome.created, "the room existed");
     assert_eq!(sorted(&rooms.select(&Target::room("a"))), [1, 2]);

@@ -186,10 +186,15 @@ impl Engine {
         } else {
             &[]
         };
+        let ping_interval = match form.revision {
+            Revision::V4 => (self.options.ping_interval).saturating_add(self.options.ping_grace),
+            // Such clients send the pings themselves, and would send them later.
+            Revision::V3 => self.options.ping_interval,
+        };
         let open = OpenPacket {
             sid: id.as_ref().into(),
             upgrades: upgrades.into(),
-            ping_interval: self.options.ping_interval,
+            ping_interval,
             ping_timeout: self.options.ping_timeout,
             max_payload: self.options.max_http_buffer_size as u64,
         };

@@ -144,10 +144,19 @@ impl Namespace {
     pub(crate) fn join(&self, socket: &Socket, rooms: impl IntoIterator<Item = Room>) {
         let Some(key) = socket.key() else { return };
         let has_listeners = self.has_room_listeners();
+        let are_private = self.shared().options().private_id_rooms;
         let mut events = Vec::new();
         for room in rooms {
             // One lock for each room, so that a long list does not hold up a fan-out.
-            let outcome = self.0.members.lock().rooms.join(key, &room);
+            let outcome = {
+                let mut members = self.0.members.lock();
+                if are_private && members.rooms.is_own_room_of_another(key, &room) {
+                    drop(members);
+                    self.refuse_room(socket, &room);
+                    continue;
+                }
+                members.rooms.join(key, &room)
+            };
             if outcome.created && room.as_str() != socket.id().as_str() {
                 self.0.metrics.room_created();
             }
@@ -161,6 +170,15 @@ impl Namespace {
             }
         }
         self.tell_rooms(&events);
+    }
+
+    #[cold]
+    fn refuse_room(&self, socket: &Socket, room: &Room) {
+        tracing::debug!(
+            namespace = self.name(), socket = %socket.id(), %room,
+            "not joined: the room belongs to another socket (option private_id_rooms)"
+        );
+        self.shared().metrics().dropped("private_room", 1);
     }
 
     pub(crate) fn leave(&self, socket: &Socket, rooms: &[Room]) {

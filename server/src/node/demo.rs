@@ -9,7 +9,7 @@ use serde_json::json;
 use socketio_core::value::Value;
 use socketio_server::extract::{Ack, Args};
 use socketio_server::handler::Reply;
-use socketio_server::{EmitError, Server, Socket};
+use socketio_server::{EmitError, Server, Socket, SocketId};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The room of those who asked for the numbers.
@@ -72,6 +72,10 @@ fn join(socket: &Socket, args: &Args) -> Answer {
     // Its own room counts too.
     if socket.rooms().len() > MAX_ROOMS {
         return Err("too many rooms");
+    }
+    let id = SocketId::from(room.as_str());
+    if id != *socket.id() && socket.namespace().socket(&id).is_some() {
+        return Err("the room belongs to another client");
     }
     socket.join(room.as_str());
     Ok(json!({ "room": room, "members": members(socket, &room) }))

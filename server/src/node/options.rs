@@ -30,6 +30,7 @@ pub(crate) fn server(settings: &Settings) -> Result<Options, PrepareError> {
     options.allow_upgrades = settings.allow_upgrades;
     options.allow_eio3 = settings.allow_eio3;
     options.ping_interval = settings.ping_interval;
+    options.ping_grace = settings.ping_grace;
     options.ping_timeout = settings.ping_timeout;
     options.upgrade_timeout = settings.upgrade_timeout;
     options.connect_timeout = settings.connect_timeout;
@@ -48,6 +49,7 @@ pub(crate) fn server(settings: &Settings) -> Result<Options, PrepareError> {
     options.allowed_origins = allowed_origins(&settings.allowed_origins);
     options.cookie = cookie(settings);
     options.client_files = client_files(settings)?;
+    options.private_id_rooms = settings.private_id_rooms;
     options.max_outbox_bytes = settings.max_outbox_bytes.0;
     options.max_attachments = settings.max_attachments;
     options.max_pending_handlers = settings.max_pending_handlers;

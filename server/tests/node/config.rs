@@ -84,12 +84,15 @@ fn flag_environment_and_file_reach_the_server() {
         file.to_str().expect("text"),
         "--path=/flag",
         "--max-http-buffer-size=5000",
+        "--ping-grace=5s",
     ]);
     std::fs::remove_file(&file).expect("removed");
     assert_eq!(node.start["path"], "/flag/");
     let open = get(node.address(), "/flag/?EIO=4&transport=polling");
     assert!(open.body.contains("\"pingTimeout\":7000"), "{}", open.body);
     assert!(open.body.contains("\"maxPayload\":5000"), "{}", open.body);
+    let announced = "\"pingInterval\":30000";
+    assert!(open.body.contains(announced), "{}", open.body);
     let page = get(node.address(), "/").body;
     assert!(page.contains("content=\"/flag/\""), "{page}");
 }

@@ -104,6 +104,11 @@ fn nonsense_gets_an_error_and_harms_nobody() {
         let answer = session.call(&call);
         assert!(answer[0]["error"].is_string(), "{call}: {answer:?}");
     }
+    let other = Session::open(node.address());
+    let answer = session.call(&json!(["join", other.socket_id]));
+    assert_eq!(answer[0]["error"], "the room belongs to another client");
+    let answer = session.call(&json!(["join", session.socket_id]));
+    assert_eq!(answer[0]["members"], 1);
     session.send(r#"42["no such event",1]"#);
     session.send(r#"42["join"]"#);
     for n in 0..1_000 {

@@ -11,4 +11,5 @@ mod events;
 mod listeners;
 mod namespaces;
 mod polling;
+mod rooms;
 mod support;

@@ -112,6 +112,8 @@ settings! {
     allow_eio3: bool = false;
     /// Time between two pings
     ping_interval: Duration = Duration::from_secs(25);
+    /// Added to the ping interval that clients are told, so that they forgive late pings
+    ping_grace: Duration = Duration::ZERO;
     /// Time to wait for the answer to a ping
     ping_timeout: Duration = Duration::from_secs(20);
     /// Time that the upgrade to WebSocket may take
@@ -158,6 +160,8 @@ settings! {
     client_dir: Option<PathBuf> = None;
 
     ["Limits"]
+    /// Keep sockets out of rooms that have the id of another socket for their name
+    private_id_rooms: bool = true;
     /// Bytes that may wait for one client before it is closed as too slow
     max_outbox_bytes: Bytes = Bytes(16 << 20);
     /// Attachments of one packet
