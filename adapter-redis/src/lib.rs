@@ -1,1 +1,50 @@
-//! Carries cluster messages over Redis.
+//! Carries cluster messages over Redis (or Valkey), on the wires of Node.js.
+//!
+//! [`RedisAdapter`] implements the contract [`Adapter`](socketio_core::cluster::Adapter); how it
+//! reaches Redis and which wire it speaks is told by a [`RedisConfig`].
+//!
+//! # What it promises
+//!
+//! * It finds Redis again by itself, as long as it takes: standalone, Sentinel or Cluster. It
+//!   subscribes everything again, and is [up](socketio_core::cluster::AdapterStatus::up) when a
+//!   message to itself came back.
+//! * Messages wait in a bounded queue while Redis is away. What was on its way when a connection
+//!   broke is not sent again and counted as dropped: nothing comes twice, nothing out of order.
+//! * A node that does not keep up loses messages, which are counted; it is not cut off by Redis,
+//!   and does not make others wait.
+//!
+//! # What Redis has to allow
+//!
+//! An ACL user needs `+publish +subscribe +psubscribe +unsubscribe +punsubscribe +ping +hello
+//! +pubsub|numsub` on the channels `<prefix>#*`, `<prefix>-*` (`resetchannels &socket.io*`), in the
+//! sharded modes also `+spublish +ssubscribe +sunsubscribe +pubsub|shardnumsub`, in a cluster
+//! `+cluster|slots`, behind Sentinels `+role`. `+client|info +client|kill` let it end what is left
+//! of a broken connection, without which messages may come out of order after the server was
+//! stopped for a while.
+//!
+//! # Files
+//!
+//! Out: `adapter` → `route` → `outbox` → `lane` (one for each server) → `lane/window`.
+//! In: `subscription` (with `link` and `repair`) → `inbound` → `deliver`.
+
+mod adapter;
+mod backoff;
+mod channel;
+mod config;
+mod connect;
+mod deliver;
+mod flow;
+mod inbound;
+mod lane;
+mod layout;
+mod listeners;
+mod outbound;
+mod outbox;
+mod probe;
+mod route;
+mod shared;
+mod status;
+mod subscription;
+
+pub use adapter::RedisAdapter;
+pub use config::{ConfigError, Mode, RedisConfig};

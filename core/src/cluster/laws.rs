@@ -63,7 +63,7 @@ struct Node {
     heard: Arc<Heard>,
 }
 
-type Reaction = Box<dyn Fn(&dyn Adapter, &ClusterMessage) + Send + Sync>;
+type Reaction = Box<dyn Fn(&NodeId, &dyn Adapter, &ClusterMessage) + Send + Sync>;
 
 struct Heard {
     id: NodeId,
@@ -79,7 +79,7 @@ impl ClusterHandler for Heard {
 
     fn on_message(&self, message: ClusterMessage) {
         if let Some((adapter, react)) = &self.reaction {
-            react(adapter.as_ref(), &message);
+            react(&self.id, adapter.as_ref(), &message);
         }
         self.messages.lock().push(message);
     }
@@ -352,10 +352,9 @@ pub async fn a_response_reaches_only_the_node_that_asked(fixture: &impl Fixture)
 /// When the law is broken.
 pub async fn a_handler_may_publish_and_respond(fixture: &impl Fixture) {
     const LAW: &str = "a handler may publish and respond";
-    let echo: Reaction = Box::new(|adapter, message| {
-        // The node's own id is not needed: laws look at what arrives, not at who sent it.
+    let echo: Reaction = Box::new(|id, adapter, message| {
         let again = ClusterMessage {
-            node: NodeId::from("0000000000000000"),
+            node: id.clone(),
             ..message.clone()
         };
         adapter.publish(&again).expect(LAW);

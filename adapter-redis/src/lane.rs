@@ -1,0 +1,146 @@
+//! The way of messages to one server: a connection that is made again and again, and a window of
+//! messages on it that the server has not confirmed yet.
+//!
+//! A message is sent once. What was in the window when the connection broke may have arrived or
+//! not, and is counted as dropped; what was still in the queue is sent on the next connection.
+
+mod identity;
+mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisResult};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::connect::{Server, timed_out};
+use crate::outbound::OutQueue;
+use crate::shared::Shared;
+
+use identity::Identity;
+use window::{End, Window};
+
+/// How long to wait for the new layout of a cluster before trying again.
+const MOVED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Which server a lane leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Any one: all of them hand on what one gets.
+    Any,
+    /// The one of this name: the channels in the lane live there.
+    Named(String),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) target: Target,
+    pub(crate) queue: OutQueue,
+    /// Cancelled when the server is no more one of those that carry messages.
+    pub(crate) retired: CancellationToken,
+}
+
+impl Lane {
+    /// Sends until the adapter is closed, or for ever.
+    pub(crate) async fn run(self: Arc<Self>, shared: Arc<Shared>) {
+        tokio::select! {
+            () = shared.stop.cancelled() => {}
+            () = self.retired.cancelled() => return,
+            () = self.send(&shared) => {}
+        }
+        // Nobody will send what is left.
+        shared.dropped(self.queue.clear());
+    }
+
+    async fn send(&self, shared: &Shared) {
+        let mut backoff = Backoff::new(&shared.config);
+        let mut before: Option<Identity> = None;
+        let mut attempt = 0;
+        loop {
+            if shared.closing.is_cancelled() && self.queue.is_empty() {
+                return;
+            }
+            let lost = Arc::new(Notify::new());
+            match self.connect(shared, attempt, &lost).await {
+                Ok((server, mut connection)) => {
+                    backoff.reset();
+                    let identity = Identity::of(&server, &mut connection).await;
+                    if let Some(before) = before {
+                        before.end(&identity, &mut connection).await;
+                        shared
+                            .listeners
+                            .regroup(&server, &mut connection, shared)
+                            .await;
+                    }
+                    before = Some(identity);
+                    shared.subscribed().await;
+                    match self.pump(shared, &server, connection, &lost).await {
+                        End::Closed => return,
+                        End::Moved => {}
+                        End::Lost => attempt += 1,
+                    }
+                    shared.layouts.stale();
+                }
+                Err(error) => {
+                    tracing::debug!(%error, target = ?self.target, "no connection to publish on");
+                    attempt += 1;
+                    shared.layouts.stale();
+                    tokio::time::sleep(backoff.next()).await;
+                }
+            }
+        }
+    }
+
+    /// Sends on one connection for as long as it can.
+    async fn pump(
+        &self,
+        shared: &Shared,
+        server: &Server,
+        connection: MultiplexedConnection,
+        lost: &Notify,
+    ) -> End {
+        loop {
+            let window = Window::new(&self.queue, shared, connection.clone());
+            let end = window.pump(server, lost).await;
+            if end != End::Moved || !shared.has_server(server) {
+                return end;
+            }
+            // Only some slots are elsewhere. As soon as it is known where, what is for them leaves
+            // this queue.
+            shared.layouts.stale();
+            tokio::time::sleep(MOVED_PAUSE).await;
+        }
+    }
+
+    async fn connect(
+        &self,
+        shared: &Shared,
+        attempt: usize,
+        lost: &Arc<Notify>,
+    ) -> RedisResult<(Server, MultiplexedConnection)> {
+        let layout = shared.layouts.current().ok_or_else(timed_out)?;
+        let server = match &self.target {
+            Target::Any => layout.servers.get(attempt % layout.servers.len()),
+            Target::Named(name) => layout.servers.iter().find(|server| server.name == *name),
+        };
+        let server = server.ok_or_else(timed_out)?.clone();
+        // Each answer has its time limit in the window.
+        let mut settings = AsyncConnectionConfig::new().set_response_timeout(None);
+        if !shared.connector.is_old() {
+            let lost = Arc::clone(lost);
+            settings = settings.set_push_sender(move |info: PushInfo| -> Result<(), ()> {
+                if info.kind == PushKind::Disconnection {
+                    lost.notify_one();
+                }
+                Ok(())
+            });
+        }
+        let connected = shared.connector.connect(&server, settings).await?;
+        tracing::debug!(server = server.name, "connected to publish");
+        Ok((server, connected))
+    }
+}

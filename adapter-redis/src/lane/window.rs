@@ -1,0 +1,229 @@
+//! Messages on their way over one connection.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, RedisResult, ServerErrorKind, Value};
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::connect::Server;
+use crate::outbound::{OutQueue, Outgoing};
+use crate::shared::Shared;
+
+/// Bytes that are written together. More would not save much, and delay the first of them.
+const BATCH_BYTES: usize = 64 << 10;
+/// Messages that are written together.
+const BATCH_MESSAGES: usize = 256;
+/// Bytes that may be unconfirmed: about what is lost when a connection breaks.
+const WINDOW_BYTES: usize = 1 << 20;
+/// Batches that may be unconfirmed; below what a connection's own queue holds, so that handing one
+/// over never waits.
+const WINDOW_BATCHES: usize = 32;
+
+/// Why no more is sent on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Everything is sent, and nothing more will come.
+    Closed,
+    /// Other servers are responsible now.
+    Moved,
+    /// It broke, or answers no more.
+    Lost,
+}
+
+struct Batch {
+    at: Instant,
+    size: usize,
+    messages: usize,
+}
+
+type Sent = (Vec<Outgoing>, RedisResult<Vec<Value>>);
+
+/// See the module.
+pub(super) struct Window<'a> {
+    queue: &'a OutQueue,
+    shared: &'a Shared,
+    connection: MultiplexedConnection,
+    under_way: FuturesOrdered<BoxFuture<'static, Sent>>,
+    /// The batches that are under way.
+    sent: VecDeque<Batch>,
+    bytes: usize,
+    /// What the server refused because it is no more responsible.
+    refused: Vec<Outgoing>,
+}
+
+impl<'a> Window<'a> {
+    pub(super) fn new(
+        queue: &'a OutQueue,
+        shared: &'a Shared,
+        connection: MultiplexedConnection,
+    ) -> Self {
+        Self {
+            queue,
+            shared,
+            connection,
+            under_way: FuturesOrdered::new(),
+            sent: VecDeque::new(),
+            bytes: 0,
+            refused: Vec::new(),
+        }
+    }
+
+    /// Sends what is queued until there is a reason to stop.
+    pub(super) async fn pump(mut self, server: &Server, lost: &Notify) -> End {
+        let end = self.pump_on(server, lost).await;
+        // What was not confirmed may have arrived or not. What failed is known here at once.
+        while let Some((batch, replies)) = self.under_way.next().await {
+            self.sent.pop_front();
+            self.account(batch, replies);
+        }
+        if !self.refused.is_empty() {
+            self.queue.put_back(std::mem::take(&mut self.refused));
+        }
+        end
+    }
+
+    async fn pump_on(&mut self, server: &Server, lost: &Notify) -> End {
+        let limit = self.shared.config.heartbeat_timeout;
+        let mut look = interval(limit / 4);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.fill();
+            if self.under_way.is_empty() {
+                if !self.refused.is_empty() {
+                    return End::Moved;
+                }
+                if self.shared.closing.is_cancelled() && self.queue.is_empty() {
+                    return End::Closed;
+                }
+            }
+            let may_fill = self.has_room();
+            tokio::select! {
+                biased;
+                Some((batch, replies)) = self.under_way.next() => {
+                    if let Some(first) = self.sent.pop_front() {
+                        self.bytes -= first.size;
+                    }
+                    let is_lost = replies.is_err();
+                    self.account(batch, replies);
+                    if is_lost {
+                        return End::Lost;
+                    }
+                }
+                () = self.queue.filled(), if may_fill => {}
+                () = lost.notified() => return End::Lost,
+                () = self.shared.closing.cancelled(), if self.under_way.is_empty() => {}
+                _ = look.tick() => {
+                    let oldest = self.sent.front();
+                    if oldest.is_some_and(|oldest| oldest.at.elapsed() > limit) {
+                        tracing::warn!("the broker does not answer");
+                        // The futures would end only with the connection.
+                        self.under_way = FuturesOrdered::new();
+                        return End::Lost;
+                    }
+                    if self.under_way.is_empty() && !self.shared.has_server(server) {
+                        return End::Moved;
+                    }
+                }
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let has_room = self.bytes < WINDOW_BYTES && self.sent.len() < WINDOW_BATCHES;
+        // What was refused goes first, so nothing may overtake it.
+        has_room && self.refused.is_empty()
+    }
+
+    fn fill(&mut self) {
+        while self.has_room() {
+            let batch = self.queue.take(BATCH_BYTES, BATCH_MESSAGES);
+            if batch.is_empty() {
+                return;
+            }
+            self.hand_over(batch);
+        }
+    }
+
+    fn hand_over(&mut self, batch: Vec<Outgoing>) {
+        let size = batch.iter().map(Outgoing::size).sum();
+        self.bytes += size;
+        self.sent.push_back(Batch {
+            at: Instant::now(),
+            size,
+            messages: batch.iter().filter(|message| !message.is_probe).count(),
+        });
+        let mut connection = self.connection.clone();
+        let send = async move {
+            let mut pipeline = Pipeline::with_capacity(batch.len());
+            for message in &batch {
+                let verb = if message.is_sharded {
+                    "SPUBLISH"
+                } else {
+                    "PUBLISH"
+                };
+                let (channel, payload) = (&message.channel[..], &message.payload[..]);
+                pipeline.cmd(verb).arg(channel).arg(payload);
+            }
+            let count = batch.len();
+            let replies = connection.send_packed_commands(&pipeline, 0, count).await;
+            (batch, replies)
+        };
+        self.under_way.push_back(Box::pin(send));
+    }
+
+    fn account(&mut self, batch: Vec<Outgoing>, replies: RedisResult<Vec<Value>>) {
+        let counters = &self.shared.counters;
+        let replies = match replies {
+            Ok(replies) => replies,
+            Err(error) => {
+                let lost = batch.iter().filter(|message| !message.is_probe).count();
+                tracing::debug!(%error, lost, "the fate of messages is unknown");
+                self.shared.dropped(lost);
+                return;
+            }
+        };
+        for (message, reply) in batch.into_iter().zip(replies) {
+            match reply {
+                Value::ServerError(error) => {
+                    let kind = error.kind();
+                    let is_elsewhere = matches!(
+                        kind,
+                        Some(ServerErrorKind::Moved | ServerErrorKind::ClusterDown)
+                    );
+                    if message.is_probe {
+                        continue;
+                    }
+                    if is_elsewhere {
+                        self.refused.push(message);
+                    } else {
+                        tracing::warn!(code = error.code(), "the broker refused a message");
+                        self.shared.dropped(1);
+                    }
+                }
+                _ if message.is_probe => self.shared.probe_accepted(&message.payload),
+                _ => {
+                    self.shared.flow.settle(1, 0);
+                    counters.messages_out.add(1);
+                    counters.bytes_out.add(message.size());
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Window<'_> {
+    /// What is under way is forgotten: the server does not answer, or the adapter ends.
+    fn drop(&mut self) {
+        let lost: usize = self.sent.iter().map(|batch| batch.messages).sum();
+        if lost > 0 {
+            tracing::warn!(lost, "the fate of messages is unknown");
+            self.shared.dropped(lost);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Keeps what is known of the servers up to date.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use crate::backoff::Backoff;
+use crate::connect::Layout;
+use crate::shared::Shared;
+
+/// How often a cluster or the Sentinels are asked although nothing seems wrong: a master may have
+/// lost its role without its connections breaking.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// The servers as they were when somebody last asked.
+#[derive(Debug)]
+pub(crate) struct Layouts {
+    current: watch::Sender<Option<Arc<Layout>>>,
+    stale: Notify,
+}
+
+impl Layouts {
+    pub(crate) fn new() -> Self {
+        Self {
+            current: watch::Sender::new(None),
+            stale: Notify::new(),
+        }
+    }
+
+    /// Something went wrong that another layout may mend.
+    pub(crate) fn stale(&self) {
+        self.stale.notify_one();
+    }
+
+    pub(crate) fn current(&self) -> Option<Arc<Layout>> {
+        self.current.borrow().clone()
+    }
+
+    /// Follows the changes.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Arc<Layout>>> {
+        self.current.subscribe()
+    }
+
+    /// Asks at the start, when the layout seems stale, and now and then. `install` is called with
+    /// each layout before it becomes the current one.
+    pub(crate) async fn keep(&self, shared: &Shared, install: impl Fn(&Arc<Layout>) + Send) {
+        let connector = &shared.connector;
+        let mut backoff = Backoff::new(&shared.config);
+        loop {
+            let asked = connector.layout().await;
+            let wait = match asked {
+                Ok(layout) => {
+                    let layout = Arc::new(layout);
+                    install(&layout);
+                    self.current.send_if_modified(|current| {
+                        let is_new = current.as_ref().is_none_or(|known| **known != *layout);
+                        *current = Some(layout);
+                        is_new
+                    });
+                    if !connector.may_move() {
+                        return;
+                    }
+                    REFRESH
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the servers are not known");
+                    shared.progress.notify_one();
+                    backoff.next()
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.stale.notified() => {
+                    // Who finds the layout stale asks again and again.
+                    tokio::time::sleep(backoff.next()).await;
+                }
+            }
+            if wait == REFRESH {
+                backoff.reset();
+            }
+        }
+    }
+}

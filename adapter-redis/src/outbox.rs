@@ -1,0 +1,148 @@
+//! Brings each message into the lane of the server that is responsible for its channel.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use socketio_core::cluster::AdapterError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::connect::Layout;
+use crate::lane::{Lane, Target};
+use crate::outbound::{Limits, OutQueue, Outgoing};
+use crate::shared::Shared;
+
+/// All lanes of an adapter.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    limits: Arc<Limits>,
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+    routes: RwLock<Routes>,
+}
+
+#[derive(Debug)]
+struct Routes {
+    /// The layout of a cluster, if messages are to be told apart by it.
+    layout: Option<Arc<Layout>>,
+    /// The lane to any server, or those to the servers of `layout`, in its order.
+    lanes: Vec<Arc<Lane>>,
+    /// Messages for which no server is known at the moment.
+    parked: OutQueue,
+}
+
+impl Routes {
+    fn queue_for(&self, message: &Outgoing) -> &OutQueue {
+        let number = match &self.layout {
+            Some(layout) if message.is_sharded => layout.server_of(&message.channel),
+            Some(_) | None => Some(0),
+        };
+        let lane = number.and_then(|number| self.lanes.get(number));
+        lane.map_or(&self.parked, |lane| &lane.queue)
+    }
+}
+
+impl Outbox {
+    pub(crate) fn new(shared: Arc<Shared>, tasks: TaskTracker) -> Self {
+        let counters = Arc::clone(&shared.counters);
+        let limits = Arc::new(Limits::new(&shared.config, counters));
+        let parked = OutQueue::new(Arc::clone(&limits));
+        Self {
+            limits,
+            shared,
+            tasks,
+            routes: RwLock::new(Routes {
+                layout: None,
+                lanes: Vec::new(),
+                parked,
+            }),
+        }
+    }
+
+    /// Begins to send. A cluster with sharded channels needs a lane to each server, which come with
+    /// [`install`](Self::install).
+    pub(crate) fn start(&self) {
+        if self.is_split() {
+            return;
+        }
+        let lane = self.lane(Target::Any);
+        self.routes.write().lanes.push(lane);
+    }
+
+    /// Whether there is a lane for each server.
+    fn is_split(&self) -> bool {
+        self.shared.config.mode.is_sharded() && self.shared.connector.is_cluster()
+    }
+
+    fn lane(&self, target: Target) -> Arc<Lane> {
+        let lane = Arc::new(Lane {
+            target,
+            queue: OutQueue::new(Arc::clone(&self.limits)),
+            retired: CancellationToken::new(),
+        });
+        let run = Arc::clone(&lane).run(Arc::clone(&self.shared));
+        self.tasks.spawn(run);
+        lane
+    }
+
+    /// Adds messages, all or none.
+    pub(crate) fn push(&self, messages: impl AsRef<[Outgoing]>) -> Result<(), AdapterError> {
+        let messages = messages.as_ref();
+        if self.shared.closing.is_cancelled() {
+            return Err(AdapterError::Closed);
+        }
+        // The lock keeps a change of the layout away between choosing the queue and using it.
+        let routes = self.routes.read();
+        self.limits.reserve(messages)?;
+        self.shared.flow.add(messages.len());
+        for message in messages {
+            routes.queue_for(message).push([message.clone()]);
+        }
+        Ok(())
+    }
+
+    /// Sends a probe before everything else.
+    pub(crate) fn push_probe(&self, probe: Outgoing) {
+        let routes = self.routes.read();
+        routes.queue_for(&probe).push_probe(probe);
+    }
+
+    /// Takes a new layout of a cluster into use: what waits is distributed anew. The messages of
+    /// one channel are all in one queue, so they keep their order.
+    pub(crate) fn install(&self, layout: &Arc<Layout>) {
+        if !self.is_split() {
+            return;
+        }
+        let mut routes = self.routes.write();
+        if routes.layout.as_ref() == Some(layout) {
+            return;
+        }
+        let before = std::mem::take(&mut routes.lanes);
+        let mut waiting = routes.parked.take_all();
+        for lane in &before {
+            waiting.extend(lane.queue.take_all());
+        }
+        let lanes = layout.servers.iter().map(|server| {
+            let target = Target::Named(server.name.clone());
+            let known = before.iter().find(|lane| lane.target == target);
+            known.map_or_else(|| self.lane(target), Arc::clone)
+        });
+        routes.lanes = lanes.collect();
+        for lane in &before {
+            if !routes.lanes.iter().any(|kept| Arc::ptr_eq(kept, lane)) {
+                lane.retired.cancel();
+            }
+        }
+        routes.layout = Some(Arc::clone(layout));
+        for message in waiting {
+            if !message.is_probe {
+                routes.queue_for(&message).push([message]);
+            }
+        }
+    }
+
+    /// Messages and bytes that wait.
+    pub(crate) fn used(&self) -> (usize, usize) {
+        self.limits.used()
+    }
+}

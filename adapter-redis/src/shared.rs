@@ -1,0 +1,104 @@
+//! What the tasks of one adapter have in common.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Address, ConfigError, RedisConfig};
+use crate::connect::{Connector, Server};
+use crate::flow::Flow;
+use crate::layout::Layouts;
+use crate::listeners::Listeners;
+use crate::probe::Probe;
+use crate::status::Counters;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: RedisConfig,
+    pub(crate) connector: Connector,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) layouts: Layouts,
+    pub(crate) listeners: Listeners,
+    /// Present if this node hears too, and does not only publish.
+    pub(crate) probe: Option<Probe>,
+    /// Nothing more is published; what is queued is sent.
+    pub(crate) closing: CancellationToken,
+    /// Everything ends.
+    pub(crate) stop: CancellationToken,
+    /// Told when an attempt to connect has failed, and when all is heard.
+    pub(crate) progress: Notify,
+    pub(crate) flow: Flow,
+    /// Whether everything was subscribed once.
+    is_subscribed: watch::Sender<bool>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: RedisConfig,
+        counters: Arc<Counters>,
+        probe: Option<Probe>,
+    ) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let address = Address::new(&config)?;
+        Ok(Self {
+            connector: Connector::new(address, config.connect_timeout),
+            counters,
+            layouts: Layouts::new(),
+            listeners: Listeners::default(),
+            is_subscribed: watch::Sender::new(probe.is_none()),
+            probe,
+            closing: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            progress: Notify::new(),
+            flow: Flow::default(),
+            config,
+        })
+    }
+
+    /// Waits until the node hears for the first time: what it publishes asks others to answer.
+    pub(crate) async fn subscribed(&self) {
+        let mut is_subscribed = self.is_subscribed.subscribe();
+        // Cannot fail: the sender is in `self`.
+        let _ = is_subscribed.wait_for(|&is_subscribed| is_subscribed).await;
+    }
+
+    pub(crate) fn set_subscribed(&self) {
+        self.is_subscribed.send_replace(true);
+    }
+
+    /// Messages that were taken in will not be sent, or nobody knows whether they arrived.
+    pub(crate) fn dropped(&self, messages: usize) {
+        if messages > 0 {
+            self.counters.dropped_out.add(messages);
+            self.flow.settle(0, messages);
+        }
+    }
+
+    pub(crate) fn probe_accepted(&self, payload: &Bytes) {
+        if let Some(probe) = &self.probe {
+            probe.accepted(payload);
+        }
+    }
+
+    /// Whether a server still is one of those that carry messages.
+    pub(crate) fn has_server(&self, server: &Server) -> bool {
+        let layout = self.layouts.current();
+        layout.is_none_or(|layout| layout.servers.contains(server))
+    }
+
+    /// Whether all that hear a channel are known to one server.
+    pub(crate) fn serves(&self, server: &Server, channel: &str) -> bool {
+        if !self.connector.is_cluster() {
+            return true;
+        }
+        let Some(layout) = self.layouts.current() else {
+            return false;
+        };
+        let number = layout.server_of(channel.as_bytes());
+        let is_sharded = self.config.mode.is_sharded();
+        is_sharded && number.is_some_and(|number| layout.servers[number] == *server)
+    }
+}

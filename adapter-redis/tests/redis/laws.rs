@@ -1,0 +1,133 @@
+//! The laws of all adapters, for each mode and each way to reach a server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use socketio_adapter_redis::{Mode, RedisAdapter, RedisConfig};
+use socketio_core::cluster::laws::{self, Fixture};
+use socketio_core::cluster::{Adapter, BoxFuture, Interest};
+use socketio_testkit::{Certificates, Redis, RedisCluster, RedisSentinel};
+
+/// Adapters that share a prefix, and so hear each other and nobody else.
+struct Prefixed(RedisConfig);
+
+impl Fixture for Prefixed {
+    fn adapter(&self) -> Arc<dyn Adapter> {
+        let adapter = RedisAdapter::new(self.0.clone()).expect("the configuration is good");
+        // The namespaces of the laws. A node hears what concerns the namespaces it has.
+        adapter.watch(Interest::NamespaceOpened("/"));
+        adapter.watch(Interest::NamespaceOpened("/odd name,#*"));
+        adapter
+    }
+
+    fn pause(&self) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::time::sleep(Duration::from_millis(5)))
+    }
+}
+
+async fn all(config: RedisConfig) {
+    let count = AtomicU32::new(0);
+    laws::all(|| {
+        let mut config = config.clone();
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        config.prefix = format!("{}{number}", config.prefix);
+        Prefixed(config)
+    })
+    .await;
+}
+
+fn config(server: &Redis, mode: Mode) -> RedisConfig {
+    let mut config = RedisConfig::new(server.url());
+    config.mode = mode;
+    config
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pubsub() {
+    all(config(&Redis::start(), Mode::Pubsub)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pubsub_with_the_older_protocol() {
+    let server = Redis::start();
+    all(RedisConfig::new(format!("{}?protocol=2", server.url()))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prefix_with_odd_characters() {
+    let server = Redis::start();
+    let mut config = config(&server, Mode::Pubsub);
+    config.prefix = "my [app]*?\\{x}".to_owned();
+    all(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sharded_static() {
+    all(config(&Redis::start(), Mode::ShardedStatic)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sharded_dynamic() {
+    all(config(&Redis::start(), Mode::ShardedDynamic)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sharded_dynamic_private() {
+    all(config(&Redis::start(), Mode::ShardedDynamicPrivate)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_unix_socket() {
+    let server = Redis::start();
+    let url = format!("redis+unix://{}", server.socket().display());
+    all(RedisConfig::new(url)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_may_only_do_what_is_needed() {
+    // As the documentation of the crate says.
+    let rules = "user node on >secret resetchannels &socket.io* -@all +publish +subscribe \
+                 +psubscribe +unsubscribe +punsubscribe +ping +hello +auth +pubsub|numsub";
+    let mut arguments = vec!["--user"];
+    arguments.extend(rules.split(' ').skip(1));
+    let server = Redis::builder().arguments(&arguments).start();
+    let url = server.url().replace("//", "//node:secret@");
+    all(RedisConfig::new(url)).await;
+    let mut config = RedisConfig::new(server.url());
+    config.username = Some("node".to_owned());
+    config.password = Some("secret".to_owned());
+    config.prefix = "socket.io-options".to_owned();
+    laws::a_message_reaches_every_other_node_once(&Prefixed(config)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_with_an_authority_of_its_own() {
+    let server = Redis::builder().tls(Certificates::new()).start();
+    let mut config = config(&server, Mode::Pubsub);
+    let certificates = server.certificates().expect("it speaks TLS");
+    config.tls_authority = Some(certificates.authority.clone());
+    all(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster() {
+    let cluster = RedisCluster::start();
+    for mode in [
+        Mode::Pubsub,
+        Mode::ShardedStatic,
+        Mode::ShardedDynamic,
+        Mode::ShardedDynamicPrivate,
+    ] {
+        let mut config = RedisConfig::new(cluster.url());
+        config.mode = mode;
+        config.prefix = format!("{mode:?}");
+        all(config).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_sentinel() {
+    let watched = RedisSentinel::start();
+    all(RedisConfig::new(watched.url())).await;
+}

@@ -1,0 +1,5 @@
+//! The adapter with real servers.
+
+mod laws;
+mod outage;
+mod support;

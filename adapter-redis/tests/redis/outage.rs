@@ -1,0 +1,1 @@
+//! Brokers that go away, stall, or are not there yet.

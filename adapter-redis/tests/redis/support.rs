@@ -1,0 +1,137 @@
+//! Nodes and waiting.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use socketio_adapter_redis::{RedisAdapter, RedisConfig};
+use socketio_core::cluster::{
+    Adapter, AdapterError, ClusterHandler, ClusterMessage, ClusterResponse, Interest, Operation,
+};
+use socketio_core::ids::NodeId;
+use socketio_core::payload::Payload;
+use socketio_core::target::Target;
+
+/// Within this everything has to happen; far more than is needed, for machines that are busy.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// A started node that remembers what it hears.
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) adapter: Arc<RedisAdapter>,
+    pub(crate) heard: Arc<Heard>,
+}
+
+/// What a node has heard.
+pub(crate) struct Heard {
+    id: NodeId,
+    pub(crate) messages: Mutex<Vec<ClusterMessage>>,
+    pub(crate) responses: Mutex<Vec<ClusterResponse>>,
+    /// What each `on_connected` said of a gap.
+    pub(crate) connected: Mutex<Vec<bool>>,
+    pub(crate) foreign: Mutex<Vec<(String, usize)>>,
+    /// How long each message takes the handler.
+    delay: Duration,
+}
+
+impl ClusterHandler for Heard {
+    fn node(&self) -> &NodeId {
+        &self.id
+    }
+
+    fn on_message(&self, message: ClusterMessage) {
+        if !self.delay.is_zero() {
+            std::thread::sleep(self.delay);
+        }
+        self.messages.lock().push(message);
+    }
+
+    fn on_response(&self, response: ClusterResponse) {
+        self.responses.lock().push(response);
+    }
+
+    fn on_foreign(&self, namespace: &str, count: usize) {
+        self.foreign.lock().push((namespace.to_owned(), count));
+    }
+
+    fn on_connected(&self, gap: bool) {
+        self.connected.lock().push(gap);
+    }
+}
+
+impl Node {
+    pub(crate) async fn start(config: &RedisConfig) -> Self {
+        Self::start_slow(config, Duration::ZERO).await
+    }
+
+    /// A node whose handler takes its time for each message.
+    pub(crate) async fn start_slow(config: &RedisConfig, delay: Duration) -> Self {
+        let id = NodeId::generate();
+        let adapter = RedisAdapter::new(config.clone()).expect("the configuration is good");
+        adapter.watch(Interest::NamespaceOpened("/"));
+        let heard = Arc::new(Heard {
+            id: id.clone(),
+            messages: Mutex::default(),
+            responses: Mutex::default(),
+            connected: Mutex::default(),
+            foreign: Mutex::default(),
+            delay,
+        });
+        let started = adapter.start(Arc::clone(&heard) as _).await;
+        started.expect("a new adapter can be started");
+        Self { id, adapter, heard }
+    }
+
+    pub(crate) fn message(&self, operation: Operation) -> ClusterMessage {
+        ClusterMessage {
+            node: self.id.clone(),
+            namespace: "/".into(),
+            sequence: None,
+            operation,
+        }
+    }
+
+    /// Publishes a numbered event.
+    pub(crate) fn publish(&self, number: u64) -> Result<(), AdapterError> {
+        self.adapter.publish(&self.message(event(number)))
+    }
+
+    /// The numbers of the events heard from a node.
+    pub(crate) fn numbers_of(&self, _sender: &Self) -> Vec<u64> {
+        let messages = self.heard.messages.lock();
+        messages.iter().filter_map(number).collect()
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.adapter.status().up
+    }
+}
+
+pub(crate) fn event(number: u64) -> Operation {
+    Operation::Broadcast {
+        payload: Payload::from_values(&["x".into(), number.into()]),
+        target: Target::all(),
+        request: None,
+    }
+}
+
+fn number(message: &ClusterMessage) -> Option<u64> {
+    let Operation::Broadcast { payload, .. } = &message.operation else {
+        return None;
+    };
+    payload.to_values().ok()?.get(1)?.as_u64()
+}
+
+/// Waits until a condition holds.
+pub(crate) async fn until(what: &str, condition: impl FnMut() -> bool) {
+    within(what, LIMIT, condition).await;
+}
+
+/// Waits until a condition holds, for as long as it may take.
+pub(crate) async fn within(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
