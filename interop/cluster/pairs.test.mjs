@@ -238,7 +238,7 @@ function operations({ adapter, mode, kinds }) {
       await node.do("server-emit", { event: "note", args });
       const entry = await other.entry((entry) => entry.event === "server-event" && entry.args[0] === "plain", "event of the server");
       assert.deepEqual(decode(entry.args), args);
-      assert.equal(entry.asked, false);
+      assert.ok(!entry.asked);
       assert.ok(!node.entries.some((entry) => entry.event === "server-event" && entry.args[0] === "plain"), "the sender itself hears nothing");
       other.entries.length = 0;
       node.entries.length = 0;

@@ -1,0 +1,226 @@
+// Three nodes of ours and one broker: what the death of a node, a restart of the broker and a partition do to requests,
+// counts and numbered events. The figures are in the output of the tests.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { until } from "../lib/wait.mjs";
+import { startRabbit, startRedis } from "./lib/broker.mjs";
+import { Member } from "./lib/crowd.mjs";
+import { Ledger } from "./lib/ledger.mjs";
+import { ClusterNode, haveOurs } from "./lib/node.mjs";
+
+const carriers = [
+  { adapter: "redis", mode: "pubsub", start: startRedis },
+  { adapter: "redis", mode: "sharded-dynamic", start: startRedis },
+  { adapter: "amqp", start: startRabbit },
+  { adapter: "amqp", mode: "reliable", start: startRabbit },
+];
+const only = process.env.CLUSTER_FAULTS?.split(",");
+
+/** After so long without a sign of life a node counts as dead, in milliseconds. */
+const DEATH_WINDOW = 1_500;
+const BEAT = 400;
+/** What a busy machine may add. */
+const SLACK = 1_000;
+/** Time between two events of one stream. */
+const PACE = 10;
+/** Whether the nodes count rooms over the whole cluster yet. */
+const COUNTS = false;
+/** Any adapter has noticed by then that its broker says nothing. */
+const SILENCE = 15_000;
+/** So much is to happen while the broker stands still, in milliseconds. */
+const PARTITION = 3_000;
+
+for (const carrier of carriers) {
+  const title = [carrier.adapter, carrier.mode].filter(Boolean).join(" ");
+  if (!only || only.some((part) => title.includes(part))) {
+    describe(`three nodes over ${title}`, { skip: !haveOurs && "CLUSTER_NODE is not set" }, () => faults(carrier));
+  }
+}
+
+function faults({ adapter, mode, start }) {
+  let broker;
+  let nodes;
+  /** Two clients at each node. */
+  let crowd;
+  const starting = () => ClusterNode.start("ours", { adapter, mode, url: broker.url, prefix: "faults", heartbeatInterval: BEAT, heartbeatTimeout: DEATH_WINDOW });
+  const names = (list) => list.map(({ name }) => name).sort();
+
+  async function populate(node, index) {
+    return Promise.all([
+      Member.join(`${index}-websocket`, node, { rooms: ["all", `node-${index}`] }),
+      Member.join(`${index}-polling`, node, { transport: "polling", rooms: ["all"] }),
+    ]);
+  }
+
+  before(async () => {
+    broker = await start();
+    nodes = await Promise.all([starting(), starting(), starting()]);
+    crowd = (await Promise.all(nodes.map(populate))).flat();
+    await whole();
+  });
+  after(async () => {
+    await Promise.all(nodes.map((node) => node.kill()));
+    await broker.end();
+  });
+
+  /** Every node knows the two others, and finds all clients and counts. */
+  async function whole(timeout = 20_000) {
+    let last;
+    const complete = async (node) => {
+      last = [await node.call("nodes"), await node.call("fetch", { flags: { timeout: 2_000 } }), await node.call("count", { to: ["all"] })];
+      const [known, found, counted] = last;
+      return known.count === nodes.length && found.missing.length === 0 && found.sockets.length === crowd.length && (!COUNTS || counted.count === crowd.length);
+    };
+    const started = performance.now();
+    await Promise.all(nodes.map((node) => until(() => complete(node), () => `whole cluster at ${node.name}; last ${JSON.stringify(last)?.slice(0, 600)}`, timeout)));
+    return Math.round(performance.now() - started);
+  }
+
+  const statuses = () => Promise.all(nodes.map((node) => node.do("status")));
+
+  /** Numbered events of every node for the room of all, while `act` runs; then what became of them. */
+  async function underTraffic(t, act) {
+    const ledger = new Ledger(crowd);
+    const before = await statuses();
+    // Of this test only, whatever node they are of.
+    const streams = nodes.map((_, index) => `${t.name.slice(0, 12)}-${index}`);
+    await Promise.all(nodes.map((node, index) => node.do("stream-start", { to: ["all"], event: "tick", stream: streams[index], interval: PACE })));
+    const flows = (least) => until(() => crowd.every((member) => streams.every((stream) => ledger.last(member, stream) >= least(stream))), () => "all streams at everybody", 30_000);
+    await flows(() => 50);
+    const notes = await act(ledger, streams);
+    // Everybody hears everybody again.
+    const recovered = performance.now();
+    const heads = new Map(streams.map((stream, index) => [stream, ledger.last(crowd[2 * index], stream)]));
+    await flows((stream) => heads.get(stream) + 50);
+    const recovery = Math.round(performance.now() - recovered);
+    const stopped = await Promise.all(nodes.map((node, index) => node.do("stream-stop", { stream: streams[index] })));
+    await flows((stream) => stopped[streams.indexOf(stream)].sent - 1);
+    const afterwards = await statuses();
+    const grown = (index, field) => afterwards[index][field] - before[index][field];
+    const lost = nodes.map((_, to) => nodes.map((_, from) => ledger.account(crowd[2 * to], streams[from], stopped[from].sent)));
+    for (const [index, member] of crowd.entries()) {
+      const sum = streams.map((stream, from) => ledger.account(member, stream, stopped[from].sent));
+      assert.deepEqual(sum, lost[Math.floor(index / 2)], "both clients of a node got the same");
+      assert.equal(sum[Math.floor(index / 2)], 0, "of the own node everything arrives, whatever the broker does");
+    }
+    const total = lost.flat().reduce((sum, count) => sum + count, 0);
+    const sent = stopped.map((stream) => stream.sent);
+    t.diagnostic(
+      `${sent.reduce((a, b) => a + b, 0)} events sent, ${notes ?? ""}lost per receiving and sending node ${JSON.stringify(lost)}; ` +
+        `refused ${stopped.map(({ refused }) => refused)}, dropped out ${nodes.map((_, i) => grown(i, "dropped_out"))}, dropped in ${nodes.map((_, i) => grown(i, "dropped_in"))}, ` +
+        `gaps ${nodes.map((_, i) => grown(i, "gaps"))}, reconnects ${nodes.map((_, i) => grown(i, "reconnects"))}; 0 twice, 0 out of order; everybody heard everybody ${recovery} ms later`,
+    );
+    for (const [to, row] of lost.entries()) {
+      for (const [from, count] of row.entries()) {
+        // Nothing is lost silently: the sender counted it, or the receiver knows of a gap.
+        const known = grown(from, "dropped_out") + stopped[from].refused + grown(to, "dropped_in");
+        assert.ok(count <= known || grown(to, "gaps") > 0 || grown(from, "gaps") > 0, `${count} events of node ${from} lost on the way to node ${to}, and nobody knows`);
+      }
+    }
+    return { total, lost, sent };
+  }
+
+  test("every operation reaches all three", async (t) => {
+    for (const [index, node] of nodes.entries()) {
+      const asked = await node.do("ask", { to: ["all"], event: "question", args: [index] });
+      assert.deepEqual([asked.complete, asked.replies.map(({ by }) => by).sort()], [true, names(crowd)]);
+      const told = await node.do("server-ask", { event: "note", args: [index] });
+      assert.deepEqual(told.replies.map(({ from }) => from).sort(), nodes.filter((other) => other !== node).map(({ name }) => name).sort());
+      await node.do("join", { to: ["all"], rooms: [`joined-${index}`] });
+      if (!COUNTS) continue;
+      await until(async () => (await node.do("count", { to: [`joined-${index}`] })).count === 6, () => "count of joined");
+      await node.do("leave", { to: ["node-0"], rooms: [`joined-${index}`] });
+      await until(async () => (await node.do("count", { to: [`joined-${index}`] })).count === 5, () => "count of left");
+      const { rooms, unknown } = await node.do("rooms");
+      assert.deepEqual([rooms.all, rooms[`node-${index}`], unknown], [6, 1, []]);
+    }
+    const status = await statuses();
+    t.diagnostic(`round trips ${status.map(({ round_trip: seconds }) => `${(seconds * 1000).toFixed(2)} ms`).join(", ")}`);
+    assert.ok(status.every(({ up }) => up));
+  });
+
+  test("under traffic alone nothing is lost", async (t) => {
+    const { total } = await underTraffic(t, () => pause(500));
+    assert.equal(total, 0);
+  });
+
+  test("a node that is killed", async (t) => {
+    const [asking, , dying] = nodes;
+    const [, , , , ...gone] = crowd;
+    const killed = performance.now();
+    const since = () => Math.round(performance.now() - killed);
+    dying.signal("SIGKILL");
+    // Asked at once: who has died is still expected, so the answer is partial and names it.
+    const [partial, acks, told] = await Promise.all([
+      asking.call("fetch", { flags: { timeout: 5_000 } }),
+      asking.call("ask", { to: ["all"], event: "question", args: [], flags: { timeout: 5_000 } }),
+      asking.call("server-ask", { event: "note", args: [] }),
+    ]);
+    const answered = since();
+    assert.deepEqual([partial.missing, acks.missing, told.missing], [[dying.name], [dying.name], [dying.name]]);
+    assert.deepEqual([partial.sockets.length, acks.replies.length, told.replies.length], [4, 4, 1]);
+    assert.ok(answered < DEATH_WINDOW + BEAT + SLACK, `answers after ${answered} ms`);
+    // Behind the window nobody speaks of it any more.
+    const full = await asking.do("fetch");
+    assert.deepEqual([full.sockets.length, full.missing], [4, []]);
+    const counted = COUNTS ? await asking.do("count", { to: ["all"] }) : { count: 4 };
+    const share = since();
+    assert.deepEqual([counted.count, (await asking.do("nodes")).count], [4, 2]);
+    assert.ok(share < DEATH_WINDOW + BEAT + SLACK, `its share of the counts is there after ${share} ms`);
+    t.diagnostic(`window ${DEATH_WINDOW} ms: partial answers that name it after ${answered} ms, full ones without it and counts after ${share} ms`);
+
+    gone.forEach((member) => member.leave());
+    nodes[2] = await starting();
+    crowd = [...crowd.slice(0, 4), ...(await populate(nodes[2], 2))];
+    t.diagnostic(`a new node is known to all after ${await whole()} ms`);
+  });
+
+  test("a node that says goodbye is forgotten at once", async (t) => {
+    const leaving = await starting();
+    const guest = await Member.join("guest", leaving, { rooms: ["all"] });
+    await until(async () => (COUNTS ? (await nodes[0].do("count", { to: ["all"] })).count === 7 : (await nodes[0].do("nodes")).count === 4), () => "guest in the count");
+    const asked = performance.now();
+    await leaving.close();
+    await until(async () => (!COUNTS || (await nodes[0].do("count", { to: ["all"] })).count === 6) && (await nodes[0].do("nodes")).count === 3, () => "guest gone");
+    t.diagnostic(`forgotten ${Math.round(performance.now() - asked)} ms after it was asked to close`);
+    assert.deepEqual((await nodes[0].do("fetch")).missing, []);
+    guest.leave();
+  });
+
+  test("a broker that restarts under traffic", async (t) => {
+    const { total } = await underTraffic(t, async () => {
+      await broker.restart();
+      const back = performance.now();
+      await until(async () => (await statuses()).every(({ up }) => up), () => "all adapters up", 30_000);
+      const up = Math.round(performance.now() - back);
+      return `all adapters up ${up} ms after the broker, `;
+    });
+    await whole();
+    if (mode === "reliable") assert.equal(total, 0);
+  });
+
+  test("a broker that stands still", async (t) => {
+    await underTraffic(t, async (ledger, streams) => {
+      broker.pause();
+      const heads = streams.map((stream, index) => ledger.last(crowd[2 * index], stream));
+      // Clients of the own node are served all the while; requests give up and name who is missing.
+      const asked = performance.now();
+      const partial = await nodes[0].call("fetch", { flags: { timeout: 1_000 } });
+      const waited = performance.now() - asked;
+      assert.deepEqual([partial.sockets.length, partial.missing], [2, [nodes[1].name, nodes[2].name].sort()]);
+      assert.ok(waited < 1_000 + SLACK, `gave up after ${waited} ms`);
+      await until(async () => performance.now() - asked > PARTITION && (await statuses()).every(({ up }) => !up), () => "adapters that know", SILENCE);
+      const span = Math.round(performance.now() - asked);
+      for (const [index, stream] of streams.entries()) {
+        for (const member of [crowd[2 * index], crowd[2 * index + 1]]) assert.ok(ledger.last(member, stream) > heads[index] + PARTITION / PACE / 4, "served while the broker stood still");
+      }
+      broker.resume();
+      const back = performance.now();
+      await until(async () => (await statuses()).every(({ up }) => up), () => "all adapters up", 30_000);
+      return `stood still for ${span} ms until all adapters knew, all adapters up ${Math.round(performance.now() - back)} ms after its end, `;
+    });
+    await whole();
+  });
+}
