@@ -3,8 +3,15 @@
 //! Nothing here does input or output. A codec turns a [`ClusterMessage`] into an [`Encoded`] and
 //! what a carrier brings into a [`Decoded`]; the adapters move the bytes.
 
+pub mod classic;
 pub mod native;
+mod node_js;
+mod part;
 pub mod python;
+pub mod sharded;
+#[cfg(test)]
+mod testing;
+mod writer;
 
 use bytes::Bytes;
 
@@ -12,6 +19,9 @@ use super::{ClusterMessage, ClusterResponse};
 use crate::json::JsonError;
 use crate::msgpack::MessagePackError;
 use crate::value::ValueError;
+
+pub use classic::{Classic, ClassicChannels};
+pub use sharded::{Sharded, ShardedChannels, ShardedMode};
 
 /// What is to be published, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
