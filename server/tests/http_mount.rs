@@ -7,12 +7,16 @@ mod http_support;
 use std::net::SocketAddr;
 
 use axum::Router;
+use axum::extract::Request as AxumRequest;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use http_support::Raw;
 use http_support::serve::{sid, target, websocket_request};
-use socketio_server::{Options, PeerAddr, Server, Socket};
+use hyper_util::service::TowerToHyperService;
+use socketio_server::{Listener, Options, PeerAddr, Server, Socket};
 use tokio::net::TcpListener;
 use tower_service::Service as _;
 
@@ -123,4 +127,63 @@ async fn tower_service_without_a_socket() {
         .await
         .unwrap();
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+}
+
+/// What `io.engine.use(...)` is in Node: sees every request of the server, upgrades included, may refuse it, and may
+/// change the answer.
+async fn pass(request: AxumRequest, next: Next) -> Response {
+    if !request.headers().contains_key("x-pass") {
+        return (StatusCode::UNAUTHORIZED, "no pass").into_response();
+    }
+    let mut answer = next.run(request).await;
+    answer
+        .headers_mut()
+        .insert("x-frame-options", http::HeaderValue::from_static("DENY"));
+    answer
+}
+
+async fn passes_are_checked(address: SocketAddr) {
+    let open = "/socket.io/?EIO=4&transport=polling";
+    let mut raw = Raw::connect(address).await;
+    let answer = raw.get(open).await;
+    assert_eq!((answer.status, answer.text()), (401, "no pass"));
+    raw.request("GET", open, "X-Pass: 1\n", b"").await;
+    let answer = raw.answer().await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("x-frame-options"), Some("DENY"));
+    let target = target(&sid(answer.text()));
+    // Requests of a session are seen, too.
+    assert_eq!(raw.post(&target, "40").await.status, 401);
+    // hyper closes a connection whose request was not read to its end.
+    let mut raw = Raw::connect(address).await;
+    raw.request("POST", &target, "X-Pass: 1\n", b"40").await;
+    assert_eq!(raw.answer().await.text(), "ok");
+
+    let query = "EIO=4&transport=websocket";
+    let mut socket = Raw::connect(address).await;
+    socket.send(&websocket_request(query, "")).await;
+    assert_eq!(socket.answer().await.status, 401);
+    let mut socket = Raw::connect(address).await;
+    socket.send(&websocket_request(query, "X-Pass: 1\n")).await;
+    let answer = socket.answer().await;
+    assert_eq!(answer.status, 101);
+    assert_eq!(answer.header("x-frame-options"), Some("DENY"));
+    assert!(socket.text().await.starts_with("0{"));
+}
+
+#[tokio::test]
+async fn a_layer_outside_is_what_engine_middlewares_are_in_node() {
+    let app = Router::new().layer(server().layer()).layer(from_fn(pass));
+    passes_are_checked(listen(app).await).await;
+}
+
+#[tokio::test]
+async fn layers_go_around_the_own_listener_too() {
+    let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = Router::new()
+        .fallback_service(server().service())
+        .layer(from_fn(pass));
+    tokio::spawn(listener.serve(TowerToHyperService::new(app)));
+    passes_are_checked(address).await;
 }

@@ -7,3 +7,4 @@ mod http;
 mod pages;
 mod process;
 mod session;
+mod tls;
