@@ -129,11 +129,14 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    /// What is to be sent now; nothing while too much is in flight.
-    pub(crate) fn next(&self) -> Option<Next> {
+    /// What is to be sent now; no letters with `held`, nor while too much is in flight.
+    pub(crate) fn next(&self, held: bool) -> Option<Next> {
         let mut state = self.state.lock();
         if let Some((key, body)) = state.probe.take() {
             return Some(Next::Probe(key, body));
+        }
+        if held {
+            return None;
         }
         let next = state.queue.front()?;
         let bytes = state.in_flight_bytes + next.body.len();

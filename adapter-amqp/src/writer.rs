@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -30,6 +31,7 @@ struct Outcome {
 pub(crate) async fn run(shared: Arc<Shared>, mut writer: Option<Writer>) {
     let mut attempts = Attempts::new(shared.config());
     let stop = shared.stop.clone();
+    let mut away = false;
     loop {
         let connected = match writer.take() {
             Some(writer) => Ok(writer),
@@ -45,7 +47,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut writer: Option<Writer>) {
                 shared.renewed.notify_one();
                 let end = tokio::select! {
                     () = stop.cancelled() => None,
-                    failure = writer.publish(&shared) => Some(failure),
+                    failure = writer.publish(&shared, hold(&shared, away)) => Some(failure),
                 };
                 shared.writing.store(false, Ordering::Relaxed);
                 shared.blocked.store(false, Ordering::Relaxed);
@@ -60,10 +62,22 @@ pub(crate) async fn run(shared: Arc<Shared>, mut writer: Option<Writer>) {
             }
             Err(failure) => failure,
         };
+        away = true;
         tokio::select! {
             () = stop.cancelled() => return,
             () = attempts.failed(&shared, "publishing", &failure) => {}
         }
+    }
+}
+
+/// How long letters wait behind a connection. When the broker was away, the others are connecting
+/// again too, and what is published before their queues are there is lost, unless these survived.
+fn hold(shared: &Shared, away: bool) -> Duration {
+    if away && !shared.is_reliable() {
+        // The longest pause of the others, and some time to connect.
+        shared.config().max_backoff * 2 + Duration::from_millis(200)
+    } else {
+        Duration::ZERO
     }
 }
 
@@ -82,15 +96,18 @@ impl Writer {
         Ok(Self { link, channel })
     }
 
-    /// Publishes until something goes wrong.
-    async fn publish(&mut self, shared: &Shared) -> Failure {
+    /// Publishes until something goes wrong, letters only after `hold`.
+    async fn publish(&mut self, shared: &Shared, hold: Duration) -> Failure {
         let mut events = self.link.events();
         let mut sent: FuturesUnordered<BoxFuture<'static, Outcome>> = FuturesUnordered::new();
         let mut blocked = self.link.connection.status().blocked();
         // A permit of before is about an earlier connection.
         let _ = shared.mute.notified().now_or_never();
+        let mut held = !hold.is_zero();
+        let hold = tokio::time::sleep(hold);
+        tokio::pin!(hold);
         loop {
-            while !blocked && let Some(next) = shared.outbox.next() {
+            while !blocked && let Some(next) = shared.outbox.next(held) {
                 let mut sending = self.send(shared, next).boxed();
                 // The first poll hands the frames over, so that letters leave in this order. The
                 // rest is waiting for the confirmation, in any order.
@@ -110,6 +127,7 @@ impl Writer {
                     }
                 }
                 () = shared.outbox.changed(), if !blocked => {}
+                () = &mut hold, if held => held = false,
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(reason)) => {
                         let broker = shared.settings.broker();
@@ -187,7 +205,7 @@ fn settle(shared: &Shared, outcome: Outcome) -> Result<(), Failure> {
 
 /// Gives up with a time-out: lapin waits for ever where the broker is mute.
 pub(crate) async fn within<T>(
-    limit: std::time::Duration,
+    limit: Duration,
     future: impl Future<Output = lapin::Result<T>>,
 ) -> lapin::Result<T> {
     let result = tokio::time::timeout(limit, future).await;

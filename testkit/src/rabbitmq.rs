@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{Certificates, Folder, Process, free_port, until};
 
@@ -127,15 +127,15 @@ impl RabbitMq {
     }
 
     /// Starts it again on the same ports with the same data, and waits until it takes
-    /// connections.
+    /// connections. Says when it began to.
     ///
     /// # Panics
     ///
     /// When it does not come up within two minutes.
-    pub fn start_again(&mut self) {
+    pub fn start_again(&mut self) -> Instant {
         self.broker.kill();
         self.broker = Process::start(&mut server(self.folder.path(), self.ports));
-        self.wait();
+        self.wait()
     }
 
     /// Stops its execution; connections stay open, and mute.
@@ -174,7 +174,7 @@ impl RabbitMq {
         printed
     }
 
-    fn wait(&mut self) {
+    fn wait(&mut self) -> Instant {
         let (ports, tls) = (self.ports, self.tls);
         until("rabbitmq-server listens", START_LIMIT, || {
             assert!(
@@ -184,9 +184,11 @@ impl RabbitMq {
             );
             is_open(ports.amqp) && (!tls || is_open(ports.amqps))
         });
+        let open = Instant::now();
         // The listener opens a moment before the broker calls itself started.
         assert!(self.mapper.is_alive(), "epmd has ended");
         self.control(&["await_startup"]);
+        open
     }
 }
 

@@ -17,7 +17,7 @@ fn push(outbox: &Outbox, size: usize) -> Result<(), AdapterError> {
 }
 
 fn next(outbox: &Outbox) -> Option<u64> {
-    match outbox.next()? {
+    match outbox.next(false)? {
         Next::Letter(letter) => Some(letter.number),
         Next::Probe(..) => Some(0),
     }
@@ -36,6 +36,12 @@ fn letters_leave_in_order_and_a_probe_before_them() {
     outbox.probe("k".into(), Bytes::new());
     outbox.probe("k".into(), Bytes::new());
     assert_eq!(all(&outbox), [0, 1, 2, 3]);
+
+    push(&outbox, 1).expect("room");
+    outbox.probe("k".into(), Bytes::new());
+    assert!(matches!(outbox.next(true), Some(Next::Probe(..))));
+    assert!(outbox.next(true).is_none(), "held");
+    assert_eq!(all(&outbox), [4]);
 }
 
 #[test]

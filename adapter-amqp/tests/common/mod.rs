@@ -41,7 +41,7 @@ pub(crate) struct Heard {
     hook: Option<Hook>,
     pub(crate) messages: Mutex<Vec<ClusterMessage>>,
     pub(crate) responses: Mutex<Vec<ClusterResponse>>,
-    pub(crate) connected: Mutex<Vec<bool>>,
+    pub(crate) connected: Mutex<Vec<(bool, Instant)>>,
 }
 
 impl ClusterHandler for Heard {
@@ -61,7 +61,14 @@ impl ClusterHandler for Heard {
     }
 
     fn on_connected(&self, gap: bool) {
-        self.connected.lock().push(gap);
+        self.connected.lock().push((gap, Instant::now()));
+    }
+}
+
+impl Heard {
+    /// Whether each connection told of a gap.
+    pub(crate) fn gaps(&self) -> Vec<bool> {
+        self.connected.lock().iter().map(|(gap, _)| *gap).collect()
     }
 }
 

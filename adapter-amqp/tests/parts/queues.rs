@@ -36,7 +36,7 @@ pub(crate) async fn a_deleted_queue_is_rebuilt(rabbit: &RabbitMq) {
     until("a new connection", || plain.status().reconnects == 1).await;
     plain.until_up().await;
     assert_eq!(plain.status().gaps, 1);
-    assert_eq!(*plain.heard.connected.lock(), [false, true]);
+    assert_eq!(plain.heard.gaps(), [false, true]);
     assert_ne!(queues(rabbit, &config.exchange), [name]);
 
     let lasting = Node::start(config.clone().reliable(Reliable::new("n"))).await;
