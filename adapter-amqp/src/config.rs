@@ -75,7 +75,7 @@ pub struct AmqpConfig {
     /// The first pause before connecting again; it doubles with each attempt. Default: 0.1 s.
     #[serde(deserialize_with = "seconds::deserialize")]
     pub min_backoff: Duration,
-    /// The longest such pause, to which up to as much again is added at random. Default: 0.4 s, so
+    /// The longest such pause, to which up to as much again is added at random. Default: 0.3 s, so
     /// that a broker is found within a second of its return.
     #[serde(deserialize_with = "seconds::deserialize")]
     pub max_backoff: Duration,
@@ -164,7 +164,7 @@ impl Default for AmqpConfig {
             heartbeat: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(10),
             min_backoff: Duration::from_millis(100),
-            max_backoff: Duration::from_millis(400),
+            max_backoff: Duration::from_millis(300),
             close_timeout: Duration::from_secs(5),
             reliable: None,
         }

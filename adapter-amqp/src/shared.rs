@@ -181,10 +181,14 @@ pub(crate) struct Attempts {
     builder: ExponentialBuilder,
     backoff: ExponentialBackoff,
     said: Option<String>,
+    refusals: u32,
 }
 
-/// A refusal is not repeated more often, because each one is an entry in the broker's log.
-const AFTER_REFUSAL: Duration = Duration::from_secs(2);
+/// The pause after refusals, because each one is an entry in the broker's log.
+const AFTER_REFUSALS: Duration = Duration::from_secs(2);
+
+/// So many are not taken seriously: a broker that is just starting refuses too.
+const REFUSALS: u32 = 5;
 
 impl Attempts {
     pub(crate) fn new(config: &AmqpConfig) -> Self {
@@ -198,6 +202,7 @@ impl Attempts {
             builder,
             backoff,
             said: None,
+            refusals: 0,
         }
     }
 
@@ -205,6 +210,7 @@ impl Attempts {
     pub(crate) fn succeeded(&mut self) {
         self.backoff = self.builder.build();
         self.said = None;
+        self.refusals = 0;
     }
 
     /// Reports a failure, and waits before the next attempt. The same failure again and again is
@@ -224,9 +230,14 @@ impl Attempts {
         }
         shared.counters.set_error(text.clone());
         self.said = Some(text);
-        let mut pause = self.backoff.next().unwrap_or(AFTER_REFUSAL);
-        if failure.is_refusal() {
-            pause = pause.max(AFTER_REFUSAL);
+        let mut pause = self.backoff.next().unwrap_or(AFTER_REFUSALS);
+        self.refusals = if failure.is_refusal() {
+            self.refusals + 1
+        } else {
+            0
+        };
+        if self.refusals > REFUSALS {
+            pause = pause.max(AFTER_REFUSALS);
         }
         tokio::time::sleep(pause).await;
     }

@@ -94,7 +94,8 @@ async fn a_broker_that_restarts_under_traffic() {
         for node in lossy.iter().chain(&lasting) {
             let (_, back) = *node.heard.connected.lock().last().expect("was connected");
             let time = back.saturating_duration_since(returned);
-            eprintln!("back {} ms after the broker", time.as_millis());
+            let error = node.adapter.last_error().unwrap_or_default();
+            eprintln!("back {} ms after the broker ({error})", time.as_millis());
             assert!(time < Duration::from_secs(3), "{time:?}");
         }
         tokio::time::sleep(quiet).await;

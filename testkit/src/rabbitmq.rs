@@ -121,6 +121,12 @@ impl RabbitMq {
         self.ports.amqps
     }
 
+    /// The broker's process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.broker.id()
+    }
+
     /// Kills it, as a crash does. It does not come back before [`start_again`](Self::start_again).
     pub fn kill(&mut self) {
         self.broker.kill();
