@@ -24,21 +24,25 @@ struct Cluster {
     channel: Channel,
     consumers: Vec<Consumer>,
     exchange: String,
+    /// 2 for messages that go to the disk.
+    mode: u8,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let rabbit = tokio::task::block_in_place(RabbitMq::start);
+    // The last one is what the reliable mode does.
     let kinds = [
-        ExchangeKind::Fanout,
-        ExchangeKind::Direct,
-        ExchangeKind::Topic,
+        (ExchangeKind::Fanout, false),
+        (ExchangeKind::Direct, false),
+        (ExchangeKind::Topic, false),
+        (ExchangeKind::Direct, true),
     ];
     for nodes in [3, 10] {
         for round in 0..3 {
-            for kind in &kinds {
-                let name = format!("{kind:?}-{nodes}-{round}");
-                let mut cluster = Cluster::new(&rabbit, kind, &name, nodes).await?;
+            for (kind, lasting) in &kinds {
+                let name = format!("{kind:?}-{lasting}-{nodes}-{round}");
+                let mut cluster = Cluster::new(&rabbit, kind, *lasting, &name, nodes).await?;
                 let exchange = cluster.exchange.clone();
                 let all = cluster.run(&rabbit, &exchange, "all", nodes).await?;
                 let one = match kind {
@@ -49,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 };
                 let latency = cluster.latency(&exchange).await?;
                 eprintln!(
-                    "{nodes} nodes {kind:?}: to all {} µs of the broker's time a message ({} /s), \
+                    "{nodes} nodes {kind:?} lasting {lasting}: to all {} µs of the broker's time a message ({} /s), \
                      to one {} µs ({} /s), alone p50 {} µs",
                     all.0,
                     all.1,
@@ -67,6 +71,7 @@ impl Cluster {
     async fn new(
         rabbit: &RabbitMq,
         kind: &ExchangeKind,
+        lasting: bool,
         name: &str,
         nodes: usize,
     ) -> Result<Self, Box<dyn Error>> {
@@ -77,7 +82,7 @@ impl Cluster {
             .confirm_select(ConfirmSelectOptions::default())
             .await?;
         let options = ExchangeDeclareOptions {
-            auto_delete: true,
+            durable: lasting,
             ..Default::default()
         };
         let declared =
@@ -87,8 +92,9 @@ impl Cluster {
         for node in 0..nodes {
             let queue = format!("{name}.{node}");
             let options = QueueDeclareOptions {
-                exclusive: true,
-                auto_delete: true,
+                durable: lasting,
+                exclusive: !lasting,
+                auto_delete: !lasting,
                 ..Default::default()
             };
             let declared =
@@ -120,6 +126,7 @@ impl Cluster {
             channel,
             consumers,
             exchange: name.to_owned(),
+            mode: if lasting { 2 } else { 1 },
         })
     }
 
@@ -138,7 +145,7 @@ impl Cluster {
             .take(receivers)
             .map(|consumer| async { consumer.take(MESSAGES).count().await });
         let receiving = futures_util::future::join_all(receiving);
-        let channel = &self.channel;
+        let (channel, mode) = (&self.channel, self.mode);
         let sending = async {
             let mut window = FuturesUnordered::new();
             for _ in 0..MESSAGES {
@@ -147,7 +154,7 @@ impl Cluster {
                 }
                 window.push(async {
                     let options = BasicPublishOptions::default();
-                    let properties = BasicProperties::default().with_delivery_mode(1);
+                    let properties = BasicProperties::default().with_delivery_mode(mode);
                     let published = channel.basic_publish(
                         exchange.into(),
                         key.into(),
@@ -169,10 +176,11 @@ impl Cluster {
     /// From publishing to arrival at all, with nothing else under way.
     async fn latency(&mut self, exchange: &str) -> Result<Duration, Box<dyn Error>> {
         let mut times = Vec::new();
+        let mode = self.mode;
         for _ in 0..500 {
             let start = Instant::now();
             let options = BasicPublishOptions::default();
-            let properties = BasicProperties::default().with_delivery_mode(1);
+            let properties = BasicProperties::default().with_delivery_mode(mode);
             let published = self.channel.basic_publish(
                 exchange.into(),
                 "all".into(),

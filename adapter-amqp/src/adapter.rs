@@ -1,11 +1,12 @@
 //! The adapter for nodes.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use socketio_core::cluster::wire::native;
+use socketio_core::cluster::wire::python::{LimitCounts, Python, Translated};
 use socketio_core::cluster::{
     Adapter, AdapterError, AdapterStatus, BoxFuture, ClusterHandler, ClusterMessage,
     ClusterResponse,
@@ -40,6 +41,9 @@ pub struct AmqpAdapter {
     shared: Arc<Shared>,
     phase: Mutex<Phase>,
     tasks: TaskTracker,
+    /// Known when the node is.
+    python: OnceLock<Arc<Python>>,
+    untranslatable: LimitCounts,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +67,8 @@ impl AmqpAdapter {
             shared: Arc::new(Shared::new(config)?),
             phase: Mutex::new(Phase::New),
             tasks: TaskTracker::new(),
+            python: OnceLock::new(),
+            untranslatable: LimitCounts::default(),
         }))
     }
 
@@ -70,6 +76,32 @@ impl AmqpAdapter {
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
         self.shared.counters.last_error()
+    }
+
+    /// How often something could not be said, or not quite, to members that speak Python's dialect.
+    #[must_use]
+    pub fn untranslatable(&self) -> &LimitCounts {
+        &self.untranslatable
+    }
+
+    /// Queues what Python's members are told. Being too slow for them is counted as for our own.
+    fn push_translated(&self, translated: Translated) {
+        for limit in translated.limits {
+            // The application may do it again and again.
+            if self.untranslatable.add(limit).is_power_of_two() {
+                if limit.is_loss() {
+                    tracing::warn!(%limit, "members in Python are not told");
+                } else {
+                    tracing::info!(%limit, "members in Python are told otherwise");
+                }
+            }
+        }
+        for encoded in translated.messages {
+            let pushed = self.shared.push_foreign(&encoded.channel, encoded.payload);
+            if let Err(error) = pushed {
+                tracing::debug!(%error, "members in Python miss a message");
+            }
+        }
     }
 
     fn check_running(&self) -> Result<(), AdapterError> {
@@ -89,6 +121,8 @@ impl Adapter for AmqpAdapter {
     fn start(&self, handler: Arc<dyn ClusterHandler>) -> BoxFuture<'_, Result<(), AdapterError>> {
         Box::pin(async move {
             let node = handler.node().clone();
+            let python = self.shared.config().python.clone();
+            let python = python.map(|config| Arc::new(Python::new(&node, config)));
             let shared = Arc::clone(&self.shared);
             let reader = Reader::new(Arc::clone(&shared), Arc::new(Node(handler)), node, true);
             let reader =
@@ -96,12 +130,17 @@ impl Adapter for AmqpAdapter {
             {
                 let mut phase = self.phase.lock();
                 match *phase {
-                    Phase::New => *phase = Phase::Started,
+                    Phase::New => {
+                        if let Some(python) = &python {
+                            let _ = self.python.set(Arc::clone(python));
+                        }
+                        *phase = Phase::Started;
+                    }
                     Phase::Started => return Err(AdapterError::AlreadyStarted),
                     Phase::Closed => return Err(AdapterError::Closed),
                 }
                 self.tasks.spawn(writer::run(Arc::clone(&shared), None));
-                self.tasks.spawn(reader.run());
+                self.tasks.spawn(reader.with_python(python).run());
             }
             // Whoever publishes next reaches the nodes that are there, if the broker is.
             let mut heard = shared.heard.subscribe();
@@ -114,11 +153,27 @@ impl Adapter for AmqpAdapter {
     fn publish(&self, message: &ClusterMessage) -> Result<(), AdapterError> {
         self.check_running()?;
         let body = native::encode_message(message);
-        self.shared.push(names::ALL.into(), body)
+        self.shared.push(names::ALL.into(), body)?;
+        if let Some(python) = self.python.get().filter(|python| python.is_member()) {
+            match python.encode(message) {
+                Ok(translated) => self.push_translated(translated),
+                Err(error) => return Err(AdapterError::Encode(error.into())),
+            }
+        }
+        Ok(())
     }
 
     fn respond(&self, to: &NodeId, response: ClusterResponse) -> Result<(), AdapterError> {
         self.check_running()?;
+        if to.foreign_name().is_some() {
+            let python = self.python.get().filter(|_| Python::answers(to));
+            if let Some(python) = python {
+                let translated = python.encode_response(&response);
+                let translated = translated.map_err(|error| AdapterError::Encode(error.into()))?;
+                self.push_translated(translated);
+            }
+            return Ok(());
+        }
         match names::node_key(to) {
             Some(key) => self.shared.push(key, native::encode_response(&response)),
             // No node has such an id.
@@ -126,9 +181,15 @@ impl Adapter for AmqpAdapter {
         }
     }
 
+    fn has_uncounted_members(&self) -> bool {
+        self.python.get().is_some_and(|python| python.is_member())
+    }
+
     fn status(&self) -> AdapterStatus {
         let (messages, bytes) = self.shared.outbox.waiting();
-        self.shared.counters.status(messages, bytes)
+        let mut status = self.shared.counters.status(messages, bytes);
+        status.untranslated = self.untranslatable.total();
+        status
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use socketio_core::cluster::wire::python::PythonConfig;
 
 pub(crate) use settings::Settings;
 
@@ -84,6 +85,11 @@ pub struct AmqpConfig {
     pub close_timeout: Duration,
     /// Loses no message over a short absence of the broker. Off by default.
     pub reliable: Option<Reliable>,
+    /// Speaks the dialect of python-socketio beside our own format, over exchanges named as its
+    /// channels. What is sent again in the [`reliable`](Self::reliable) mode may reach members in
+    /// Python twice, since they do not know copies. For nodes only: an emitter translates itself
+    /// and uses [`publish_raw`](crate::Publisher::publish_raw). Off by default.
+    pub python: Option<PythonConfig>,
 }
 
 /// The type of the shared exchange.
@@ -167,6 +173,7 @@ impl Default for AmqpConfig {
             max_backoff: Duration::from_millis(300),
             close_timeout: Duration::from_secs(5),
             reliable: None,
+            python: None,
         }
     }
 }
@@ -217,6 +224,7 @@ impl AmqpConfig {
         max_backoff: Duration,
         close_timeout: Duration,
         reliable: Option<Reliable>,
+        python: Option<PythonConfig>,
     }
 }
 
@@ -228,6 +236,7 @@ impl std::fmt::Debug for AmqpConfig {
             .field("exchange", &self.exchange)
             .field("exchange_type", &self.exchange_type)
             .field("reliable", &self.reliable)
+            .field("python", &self.python)
             .finish_non_exhaustive()
     }
 }
@@ -249,7 +258,7 @@ pub enum ConfigError {
     #[error("`{0}` is zero or too large")]
     Limit(&'static str),
     /// A name is empty, or has more than 200 bytes, or begins with `amq.`, which the broker keeps
-    /// for itself.
+    /// for itself. Channels of Python must differ from the exchange of our own.
     #[error("`{0}` is no usable name")]
     Name(&'static str),
     /// A file has no certificate or key in PEM form that can be used.

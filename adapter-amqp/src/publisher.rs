@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use socketio_core::cluster::wire::native;
 use socketio_core::cluster::{AdapterError, AdapterStatus, ClusterMessage, ClusterResponse};
 use socketio_core::ids::NodeId;
@@ -49,6 +51,7 @@ impl Publisher {
         let shared = Arc::new(shared);
         let writer = Writer::open(&shared).await;
         let writer = writer.map_err(|error| AdapterError::Broker(error.into()))?;
+        shared.writing.store(true, Ordering::Relaxed);
         let tasks = TaskTracker::new();
         tasks.spawn(writer::run(Arc::clone(&shared), Some(writer)));
         Ok(Self {
@@ -66,6 +69,16 @@ impl Publisher {
     pub fn publish(&self, message: &ClusterMessage) -> Result<(), AdapterError> {
         let body = native::encode_message(message);
         self.shared.push(names::ALL.into(), body)
+    }
+
+    /// Puts bytes into the same queue for an exchange of other software, as they are. If there is
+    /// none of this name, a fanout exchange is declared as python-socketio does.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish), and when the name has more than 255 bytes.
+    pub fn publish_raw(&self, exchange: &str, payload: Bytes) -> Result<(), AdapterError> {
+        self.shared.push_foreign(exchange, payload)
     }
 
     /// Waits until the broker has confirmed everything that was published before, through any
@@ -144,10 +157,10 @@ impl Publisher {
     /// How it is doing. `up` says that it is connected and not blocked by the broker.
     #[must_use]
     pub fn status(&self) -> AdapterStatus {
-        use std::sync::atomic::Ordering::Relaxed;
         let (messages, bytes) = self.shared.outbox.waiting();
         let mut status = self.shared.counters.status(messages, bytes);
-        status.up = self.shared.writing.load(Relaxed) && !self.shared.blocked.load(Relaxed);
+        status.up = self.shared.writing.load(Ordering::Relaxed)
+            && !self.shared.blocked.load(Ordering::Relaxed);
         status
     }
 

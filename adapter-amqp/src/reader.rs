@@ -13,6 +13,7 @@ use lapin::Event;
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use lapin::types::ShortString;
+use socketio_core::cluster::wire::python::Python;
 use socketio_core::cluster::wire::{Decoded, native};
 use socketio_core::cluster::{ClusterMessage, ClusterResponse};
 use socketio_core::ids::NodeId;
@@ -38,6 +39,7 @@ pub(crate) struct Reader {
     key: ShortString,
     /// Hears what is meant for all, not only the answers to this one.
     everything: bool,
+    python: Option<Arc<Python>>,
     copies: Copies,
     probe: Probe,
     /// A queue of the reliable mode was made by this process.
@@ -70,6 +72,7 @@ impl Reader {
             key: names::node_key(&node)?,
             node,
             everything,
+            python: None,
             copies: Copies::default(),
             probe: Probe {
                 // Others that share the key, if there should be any, count from elsewhere.
@@ -83,14 +86,24 @@ impl Reader {
         })
     }
 
+    /// Hears the exchanges of Python too.
+    pub(crate) fn with_python(mut self, python: Option<Arc<Python>>) -> Self {
+        self.python = python;
+        self
+    }
+
     /// Runs until the carrier stops.
     pub(crate) async fn run(mut self) {
         let mut attempts = Attempts::new(self.shared.config());
         let stop = self.shared.stop.clone();
         loop {
+            let foreign = self.python.as_ref().map(|python| python.channels());
+            let (foreign, made) = (foreign.unwrap_or_default(), self.made);
+            let opening =
+                Subscription::open(&self.shared, &self.key, self.everything, foreign, made);
             let opened = tokio::select! {
                 () = stop.cancelled() => return,
-                opened = Subscription::open(&self.shared, &self.key, self.everything, self.made) => opened,
+                opened = opening => opened,
             };
             let failure = match opened {
                 Ok(mut subscription) => {
@@ -187,7 +200,8 @@ impl Reader {
         let counters = &self.shared.counters;
         let publisher = delivery.properties.app_id();
         let own = publisher.as_ref() == Some(&self.shared.publisher);
-        if own && delivery.routing_key.as_str() == names::ALL {
+        // But a probe and an answer to oneself.
+        if own && delivery.routing_key != self.key {
             return false;
         }
         let id = delivery.properties.message_id().as_ref();
@@ -202,7 +216,14 @@ impl Reader {
         let decoded = if size > self.shared.config().max_message_bytes {
             Err(format!("{size} bytes are too many"))
         } else {
-            native::decode(&body).map_err(|error| error.to_string())
+            let exchange = delivery.exchange.as_str();
+            let python = self.python.as_ref();
+            let python = python.filter(|_| exchange != self.shared.exchange.as_str());
+            let decoded = match python {
+                Some(python) => python.decode(exchange, &body),
+                None => native::decode(&body),
+            };
+            decoded.map_err(|error| error.to_string())
         };
         if let Ok(Decoded::Probe(number)) = decoded {
             return own && number == self.probe.number;

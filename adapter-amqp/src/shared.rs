@@ -9,7 +9,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::ShortString;
-use lapin::{Channel, ErrorKind, ExchangeKind};
+use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 use socketio_core::cluster::AdapterError;
 use socketio_core::ids::NodeId;
 use tokio::sync::{Notify, watch};
@@ -88,7 +88,23 @@ impl Shared {
 
     /// Queues a message for the shared exchange, and counts it if there is no room.
     pub(crate) fn push(&self, key: ShortString, body: Bytes) -> Result<(), AdapterError> {
-        let result = self.outbox.push(self.exchange.clone(), key, body);
+        self.push_to(self.exchange.clone(), key, body)
+    }
+
+    /// Queues bytes for an exchange of other software.
+    pub(crate) fn push_foreign(&self, exchange: &str, body: Bytes) -> Result<(), AdapterError> {
+        let exchange = ShortString::try_new(exchange);
+        let exchange = exchange.map_err(|error| AdapterError::Encode(error.into()))?;
+        self.push_to(exchange, ShortString::default(), body)
+    }
+
+    fn push_to(
+        &self,
+        exchange: ShortString,
+        key: ShortString,
+        body: Bytes,
+    ) -> Result<(), AdapterError> {
+        let result = self.outbox.push(exchange, key, body);
         if matches!(result, Err(AdapterError::QueueFull)) {
             self.counters.dropped_out.increment();
         }
@@ -139,6 +155,41 @@ impl fmt::Debug for Shared {
         f.debug_struct("Shared")
             .field("config", self.config())
             .finish_non_exhaustive()
+    }
+}
+
+/// Makes sure that an exchange is there that programs in Python share, as they declare it. One that
+/// somebody has declared otherwise is taken as it is.
+pub(crate) async fn declare_foreign(
+    connection: &Connection,
+    exchange: &ShortString,
+) -> lapin::Result<()> {
+    for passive in [true, false] {
+        // A channel of its own, because a refusal closes it.
+        let channel = connection.create_channel().await?;
+        let options = lapin::options::ExchangeDeclareOptions {
+            passive,
+            ..Default::default()
+        };
+        let arguments = lapin::types::FieldTable::default();
+        let kind = ExchangeKind::Fanout;
+        let declared = channel.exchange_declare(exchange.clone(), kind, options, arguments);
+        match declared.await {
+            Ok(()) => return channel.close(200, "OK".into()).await,
+            Err(error) if passive && is_missing(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the broker says that something does not exist.
+pub(crate) fn is_missing(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::ProtocolError(cause) => {
+            *cause.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)
+        }
+        _ => false,
     }
 }
 

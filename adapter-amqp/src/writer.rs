@@ -1,5 +1,6 @@
 //! Publishes what is in the outbox, over a connection of its own, and connects again for ever.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,12 +14,14 @@ use lapin::{BasicProperties, Channel, Confirmation, Event};
 
 use crate::link::Link;
 use crate::outbox::{Letter, Next};
-use crate::shared::{Attempts, Failure, Shared};
+use crate::shared::{Attempts, Failure, Shared, declare_foreign};
 
 /// A connection that is ready to publish.
 pub(crate) struct Writer {
     link: Link,
     channel: Arc<Channel>,
+    /// Exchanges of other software that are known to exist.
+    declared: HashSet<ShortString>,
 }
 
 /// What has become of a letter, or of a probe if there is no number.
@@ -93,7 +96,11 @@ impl Writer {
             Ok::<_, lapin::Error>(Arc::new(channel))
         };
         let channel = within(limit, setup).await?;
-        Ok(Self { link, channel })
+        Ok(Self {
+            link,
+            channel,
+            declared: HashSet::new(),
+        })
     }
 
     /// Publishes until something goes wrong, letters only after `hold`.
@@ -108,6 +115,9 @@ impl Writer {
         tokio::pin!(hold);
         loop {
             while !blocked && let Some(next) = shared.outbox.next(held) {
+                if let Err(error) = self.declare(shared, &next).await {
+                    return error.into();
+                }
                 let mut sending = self.send(shared, next).boxed();
                 // The first poll hands the frames over, so that letters leave in this order. The
                 // rest is waiting for the confirmation, in any order.
@@ -149,6 +159,20 @@ impl Writer {
         }
     }
 
+    /// Publishing to an exchange that does not exist would cost the channel.
+    async fn declare(&mut self, shared: &Shared, next: &Next) -> lapin::Result<()> {
+        let Next::Letter(letter) = next else {
+            return Ok(());
+        };
+        let exchange = &letter.exchange;
+        if *exchange != shared.exchange && !self.declared.contains(exchange) {
+            let limit = shared.config().connect_timeout;
+            within(limit, declare_foreign(&self.link.connection, exchange)).await?;
+            self.declared.insert(exchange.clone());
+        }
+        Ok(())
+    }
+
     fn send(&self, shared: &Shared, next: Next) -> impl Future<Output = Outcome> + Send + 'static {
         let channel = Arc::clone(&self.channel);
         let mut properties = BasicProperties::default().with_app_id(shared.publisher.clone());
@@ -168,6 +192,12 @@ impl Writer {
             }
             Next::Probe(key, body) => (None, shared.exchange.clone(), key, body),
         };
+        if exchange != shared.exchange {
+            // Without these Kombu gives its callers bytes.
+            properties = properties
+                .with_content_type("text/plain".into())
+                .with_content_encoding("utf-8".into());
+        }
         let persistent = shared.is_reliable() && letter.is_some();
         let properties = properties.with_delivery_mode(if persistent { 2 } else { 1 });
         async move {

@@ -35,6 +35,10 @@ async fn a_broker_in_good_health() {
         traffic::an_id_that_is_too_long_does_no_harm(&rabbit);
         traffic::a_handler_that_panics_does_not_stop_the_reading(&rabbit);
         traffic::emitters_publish_flush_and_hear_answers(&rabbit);
+        python::a_member_hears_and_is_heard_once(&rabbit);
+        python::who_listens_says_nothing(&rabbit);
+        python::raw_messages_of_emitters_are_heard_once(&rabbit);
+        python::an_exchange_that_others_declared_is_taken_as_it_is(&rabbit);
         queues::a_deleted_queue_is_rebuilt(&rabbit);
         queues::nothing_is_left_behind(&rabbit);
         queues::an_instance_name_is_used_once(&rabbit);

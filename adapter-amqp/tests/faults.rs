@@ -80,7 +80,7 @@ async fn a_broker_that_restarts_under_traffic() {
     let restarting = async {
         let quiet = Duration::from_secs(2);
         tokio::time::sleep(quiet).await;
-        // Killed in full traffic, and the second time asked to end.
+        // In full traffic.
         tokio::task::block_in_place(|| rabbit.kill());
         until("all notice", || {
             lossy.iter().chain(&lasting).all(|node| !node.status().up)

@@ -56,6 +56,12 @@ fn check_names(config: &AmqpConfig) -> Result<(), ConfigError> {
     if length > 200 {
         return Err(ConfigError::Name("exchange"));
     }
+    let channels = config.python.iter().flat_map(|python| &python.channels);
+    for name in channels {
+        if name.is_empty() || name.len() > 255 || *name == config.exchange {
+            return Err(ConfigError::Name("python.channels"));
+        }
+    }
     Ok(())
 }
 

@@ -17,7 +17,8 @@ fn a_file_sets_everything() {
         "broker-queue-messages": 8, "broker-queue-bytes": 9, "max-message-bytes": 10,
         "probe-interval": 0.5, "probe-timeout": 1, "heartbeat": 2, "connect-timeout": 3.25,
         "min-backoff": 0.01, "max-backoff": 1.5, "close-timeout": 4,
-        "reliable": { "instance": "n1", "expiry": 60 }
+        "reliable": { "instance": "n1", "expiry": 60 },
+        "python": { "mode": "member", "channels": ["a", "b"] }
     }"#;
     let config: AmqpConfig = serde_json::from_str(text).expect("valid");
     assert_eq!(config.exchange_type, ExchangeType::Topic);
@@ -25,6 +26,10 @@ fn a_file_sets_everything() {
     assert_eq!(config.connect_timeout, Duration::from_millis(3250));
     let reliable = Reliable::new("n1").expiry(Duration::from_secs(60));
     assert_eq!(config.reliable, Some(reliable));
+    assert_eq!(
+        config.python,
+        Some(PythonConfig::member().channels(["a", "b"]))
+    );
     let settings = Settings::new(config).expect("usable");
     assert_eq!(settings.uri.vhost, "v/w");
     assert_eq!(settings.uri.authority.userinfo.password, "p");
@@ -64,6 +69,14 @@ fn what_cannot_work_is_named() {
     for name in ["", "amq.fanout", &"x".repeat(201)] {
         let found = error(new().exchange(name));
         assert!(matches!(found, ConfigError::Name("exchange")), "{found}");
+    }
+    for channel in ["", "socketio-cluster", &"x".repeat(256)] {
+        let python = PythonConfig::listen().channels([channel]);
+        let found = error(new().python(python));
+        assert!(
+            matches!(found, ConfigError::Name("python.channels")),
+            "{found}"
+        );
     }
     let found = error(new().reliable(Reliable::new("")));
     assert!(matches!(found, ConfigError::Name("reliable.instance")));

@@ -4,13 +4,12 @@ use futures_util::Stream;
 use lapin::options::{
     BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Consumer, ErrorKind, Event};
+use lapin::{Channel, Consumer, Event};
 
 use crate::link::Link;
 use crate::names;
-use crate::shared::{Failure, Shared};
+use crate::shared::{Failure, Shared, declare_foreign, is_missing};
 use crate::writer::within;
 
 pub(super) struct Subscription {
@@ -24,11 +23,13 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    /// Connects, and subscribes to a queue. `made` says that this process had one before.
+    /// Connects, and subscribes to a queue. `foreign` are exchanges of other software that are
+    /// heard too; `made` says that this process had a queue before.
     pub(super) async fn open(
         shared: &Shared,
         key: &ShortString,
         everything: bool,
+        foreign: &[String],
         made: bool,
     ) -> Result<Self, Failure> {
         let config = shared.config();
@@ -77,6 +78,11 @@ impl Subscription {
             if everything {
                 bind(shared, &channel, &queue, names::ALL.into()).await?;
             }
+            for name in foreign {
+                let exchange = ShortString::from(name.as_str());
+                declare_foreign(&link.connection, &exchange).await?;
+                bind_to(exchange, &channel, &queue, ShortString::default()).await?;
+            }
             let qos = BasicQosOptions::default();
             channel.basic_qos(config.prefetch, qos).await?;
             let options = BasicConsumeOptions {
@@ -121,8 +127,16 @@ async fn bind(
     queue: &ShortString,
     key: ShortString,
 ) -> lapin::Result<()> {
+    bind_to(shared.exchange.clone(), channel, queue, key).await
+}
+
+async fn bind_to(
+    exchange: ShortString,
+    channel: &Channel,
+    queue: &ShortString,
+    key: ShortString,
+) -> lapin::Result<()> {
     let options = QueueBindOptions::default();
-    let exchange = shared.exchange.clone();
     let bound = channel.queue_bind(queue.clone(), exchange, key, options, FieldTable::default());
     bound.await
 }
@@ -136,13 +150,7 @@ async fn exists(channel: &Channel, queue: ShortString) -> lapin::Result<bool> {
     let declared = channel.queue_declare(queue, options, FieldTable::default());
     match declared.await {
         Ok(_) => Ok(true),
-        Err(error) => match error.kind() {
-            ErrorKind::ProtocolError(cause)
-                if *cause.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) =>
-            {
-                Ok(false)
-            }
-            _ => Err(error),
-        },
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }

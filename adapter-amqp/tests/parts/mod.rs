@@ -2,5 +2,6 @@
 
 pub(crate) mod access;
 pub(crate) mod laws;
+pub(crate) mod python;
 pub(crate) mod queues;
 pub(crate) mod traffic;
