@@ -5,8 +5,7 @@
 //! * [`AmqpConfig`] has all options.
 //!
 //! ```
-//! use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig, Reliable};
-//! use socketio_core::cluster::wire::python::PythonConfig;
+//! use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig, PythonConfig, Reliable};
 //!
 //! # fn main() -> Result<(), socketio_adapter_amqp::ConfigError> {
 //! // The virtual host `live`, and TLS.
@@ -116,3 +115,4 @@ mod writer;
 pub use adapter::AmqpAdapter;
 pub use config::{AmqpConfig, ConfigError, ExchangeType, Reliable};
 pub use publisher::Publisher;
+pub use socketio_core::cluster::wire::python::{PythonConfig, PythonMode};

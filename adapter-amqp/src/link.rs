@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use lapin::tcp::AsyncTcpStream;
-use lapin::{Connection, ConnectionProperties, Event};
+use lapin::{Channel, Connection, ConnectionProperties, Event};
 use parking_lot::Mutex;
 
 use crate::config::Settings;
@@ -102,6 +102,12 @@ impl Link {
     /// What the broker tells about the connection itself, from now on.
     pub(crate) fn events(&self) -> impl Stream<Item = Event> + Send + Unpin + 'static {
         self.connection.events_listener().boxed()
+    }
+
+    /// Whether an error that [`events`](Self::events) told of left this connection and `channel`
+    /// unharmed: it was another channel's. lapin changes their state before it tells.
+    pub(crate) fn is_sound(&self, channel: &Channel) -> bool {
+        self.connection.status().connected() && channel.status().connected()
     }
 
     /// Says goodbye, so that the broker does not log a lost connection.

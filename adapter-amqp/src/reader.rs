@@ -187,7 +187,7 @@ impl Reader {
                     acknowledge(from, last_tag, &mut unacknowledged);
                 }
                 event = events.next() => match event {
-                    Some(Event::Error(error)) => return error.into(),
+                    Some(Event::Error(error)) if !from.is_sound() => return error.into(),
                     Some(_) => {}
                     None => return Failure::Cancelled,
                 },

@@ -150,7 +150,11 @@ impl Writer {
                         blocked = false;
                         shared.blocked.store(false, Ordering::Relaxed);
                     }
-                    Some(Event::Error(error)) => return error.into(),
+                    // The question whether an exchange exists may have cost the channel it was
+                    // asked on.
+                    Some(Event::Error(error)) if !self.link.is_sound(&self.channel) => {
+                        return error.into();
+                    }
                     Some(_) => {}
                     None => return Failure::Cancelled,
                 },

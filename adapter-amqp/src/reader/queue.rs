@@ -110,6 +110,11 @@ impl Subscription {
         self.link.events()
     }
 
+    /// Whether an error that [`events`](Self::events) told of has done no harm here.
+    pub(super) fn is_sound(&self) -> bool {
+        self.link.is_sound(&self.channel)
+    }
+
     /// Leaves nothing behind at the broker.
     pub(super) async fn close(self, shared: &Shared) {
         let limit = shared.config().close_timeout;

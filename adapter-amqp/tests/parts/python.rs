@@ -85,8 +85,10 @@ impl Peer {
         let next = async {
             loop {
                 let delivery = self.consumer.next().await.expect("open").expect("healthy");
-                let value: serde_json::Value =
-                    serde_json::from_slice(&delivery.data).expect("JSON");
+                // What is no message was sent by this one.
+                let Ok(value) = serde_json::from_slice::<serde_json::Value>(&delivery.data) else {
+                    continue;
+                };
                 let value = socketio_core::value::to_value(&value).expect("a value");
                 if value.get("method").and_then(Value::as_str) == Some(method) {
                     return (value, delivery);
@@ -164,7 +166,12 @@ pub(crate) async fn a_member_hears_and_is_heard_once(rabbit: &RabbitMq) {
         ..numbered(&plain.id, 2, 0)
     };
     plain.adapter.publish(&ask).expect("room");
-    let (said, _) = peer.hear("emit").await;
+    let said = loop {
+        let (said, _) = peer.hear("emit").await;
+        if text(&said, "event") == "ask" {
+            break said;
+        }
+    };
     let host = text(&said, "host_id");
     peer.publish(&format!(
         r#"{{"method":"callback","host_id":"{host}","sid":"r","namespace":"/","id":"{request}","args":[1]}}"#
