@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use parking_lot::Mutex;
 use serde::ser::{Serialize, SerializeTuple as _, Serializer};
-use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig, Reliable};
+use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig, PythonConfig, Reliable};
 use socketio_adapter_redis::{Mode, RedisAdapter, RedisConfig};
 use socketio_server::extract::{Ack, Args, Data};
 use socketio_server::{
@@ -39,6 +39,11 @@ struct Flags {
     mode: Option<String>,
     #[arg(long)]
     prefix: Option<String>,
+    /// Speaks Python's dialect too.
+    #[arg(long, value_enum)]
+    python: Option<Strength>,
+    #[arg(long, value_delimiter = ',', default_value = "socketio")]
+    python_channels: Vec<String>,
     /// How often nodes show that they are alive, in milliseconds.
     #[arg(long, default_value_t = 500)]
     heartbeat_interval: u64,
@@ -54,6 +59,12 @@ struct Flags {
 enum Carrier {
     Amqp,
     Redis,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Strength {
+    Listen,
+    Member,
 }
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -128,8 +139,10 @@ fn adapter(flags: &Flags, node: &NodeId) -> Result<Arc<dyn Adapter>, AnyError> {
                 Some("reliable") => config.reliable = Some(Reliable::new(node.to_string())),
                 Some(other) => return Err(format!("no mode {other}").into()),
             }
+            config.python = python(flags);
             AmqpAdapter::new(config)?
         }
+        Carrier::Redis if flags.python.is_some() => return Err("not yet".into()),
         Carrier::Redis => {
             let mut config = RedisConfig::new(&flags.url);
             if let Some(prefix) = &flags.prefix {
@@ -148,6 +161,14 @@ fn adapter(flags: &Flags, node: &NodeId) -> Result<Arc<dyn Adapter>, AnyError> {
             RedisAdapter::new(config)?
         }
     })
+}
+
+fn python(flags: &Flags) -> Option<PythonConfig> {
+    let config = match flags.python? {
+        Strength::Listen => PythonConfig::listen(),
+        Strength::Member => PythonConfig::member(),
+    };
+    Some(config.channels(&flags.python_channels))
 }
 
 fn application(io: &Server, namespace: &Namespace) {
@@ -393,6 +414,7 @@ impl Node {
             ("decode_errors", number(status.decode_errors)),
             ("dropped_in", number(status.dropped_in)),
             ("dropped_out", number(status.dropped_out)),
+            ("untranslated", number(status.untranslated)),
             ("queued_messages", number(status.queued_messages as u64)),
             ("queued_bytes", number(status.queued_bytes as u64)),
             ("round_trip", round_trip.map_or(Value::Null, Value::Float)),
