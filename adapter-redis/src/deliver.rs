@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use socketio_core::cluster::ClusterHandler;
-use socketio_core::cluster::wire::{Decoded, WireError};
+use socketio_core::cluster::wire::Decoded;
 
 use crate::inbound::{Inbound, InboundQueue};
-use crate::interests::Interests;
 use crate::route::Routes;
 use crate::shared::Shared;
 
@@ -17,7 +16,6 @@ const TURN: usize = 32;
 pub(crate) async fn run(
     handler: Arc<dyn ClusterHandler>,
     routes: Arc<Routes>,
-    interests: Arc<Interests>,
     shared: Arc<Shared>,
     inbound: Arc<InboundQueue>,
 ) {
@@ -34,9 +32,7 @@ pub(crate) async fn run(
             match news {
                 Inbound::Message { channel, payload } => {
                     let size = payload.len();
-                    let decoded = routes.decode(&channel, &payload, &interests);
-                    drop(payload);
-                    hand_over(handler.as_ref(), &shared, &channel, decoded);
+                    message(handler.as_ref(), &routes, &shared, &channel, payload);
                     inbound.done(&channel, size);
                 }
                 Inbound::Connected { gap } => handler.on_connected(gap),
@@ -49,19 +45,24 @@ pub(crate) async fn run(
     }
 }
 
-fn hand_over(
+fn message(
     handler: &dyn ClusterHandler,
+    routes: &Routes,
     shared: &Shared,
     channel: &Bytes,
-    decoded: Result<Decoded, WireError>,
+    payload: Bytes,
 ) {
-    match decoded {
+    match routes.decode(channel, &payload) {
         Ok(Decoded::Message(message)) => {
+            drop(payload);
             if message.node != *handler.node() {
                 handler.on_message(message);
             }
         }
-        Ok(Decoded::Response(response)) => handler.on_response(response),
+        Ok(Decoded::Response(response)) => {
+            drop(payload);
+            handler.on_response(response);
+        }
         Ok(Decoded::Probe(_) | Decoded::Skip) => {}
         Err(error) => {
             shared.counters.decode_errors.add(1);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::ids::Room;
+use crate::ids::{Room, SocketId};
 
 /// The recipients of a broadcast: the members of `rooms` (everybody when there is none) without the
 /// members of `except`. A socket in several of the rooms gets one copy.
@@ -49,6 +49,53 @@ impl Target {
     #[must_use]
     pub fn except(mut self, room: impl Into<Room>) -> Self {
         push_new(&mut self.except, room.into());
+        self
+    }
+}
+
+/// One room, or a list of rooms. Names are text or numbers.
+pub trait IntoRooms {
+    /// The rooms.
+    fn into_rooms(self) -> SmallVec<[Room; 1]>;
+}
+
+macro_rules! one_room {
+    ($($name:ty),*) => {$(
+        impl IntoRooms for $name {
+            fn into_rooms(self) -> SmallVec<[Room; 1]> {
+                SmallVec::from_iter([Room::from(self)])
+            }
+        }
+    )*};
+}
+
+one_room!(
+    &str, String, &String, Room, &Room, SocketId, &SocketId, i32, i64, u32, u64, usize
+);
+
+impl<T: Into<Room>> IntoRooms for Vec<T> {
+    fn into_rooms(self) -> SmallVec<[Room; 1]> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<T: Into<Room>, const N: usize> IntoRooms for [T; N] {
+    fn into_rooms(self) -> SmallVec<[Room; 1]> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<'a, T> IntoRooms for &'a [T]
+where
+    &'a T: Into<Room>,
+{
+    fn into_rooms(self) -> SmallVec<[Room; 1]> {
+        self.iter().map(Into::into).collect()
+    }
+}
+
+impl IntoRooms for SmallVec<[Room; 1]> {
+    fn into_rooms(self) -> SmallVec<[Room; 1]> {
         self
     }
 }

@@ -6,61 +6,14 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
-use socketio_core::ids::{Room, SocketId};
 use socketio_core::payload::Payload;
+pub use socketio_core::target::IntoRooms;
 use socketio_core::target::{Flags, Target};
 
 use crate::ack::{BroadcastAcks, Collector, DEFAULT_TIMEOUT};
 use crate::events::{EmitError, check_event_name};
 use crate::namespace::{Namespace, ParentNamespace};
 use crate::remote::{FetchError, RemoteSocket};
-
-/// One room, or a list of rooms. Names are text or numbers.
-pub trait IntoRooms {
-    /// The rooms.
-    fn into_rooms(self) -> SmallVec<[Room; 1]>;
-}
-
-macro_rules! one_room {
-    ($($name:ty),*) => {$(
-        impl IntoRooms for $name {
-            fn into_rooms(self) -> SmallVec<[Room; 1]> {
-                SmallVec::from_iter([Room::from(self)])
-            }
-        }
-    )*};
-}
-
-one_room!(
-    &str, String, &String, Room, &Room, SocketId, &SocketId, i32, i64, u32, u64, usize
-);
-
-impl<T: Into<Room>> IntoRooms for Vec<T> {
-    fn into_rooms(self) -> SmallVec<[Room; 1]> {
-        self.into_iter().map(Into::into).collect()
-    }
-}
-
-impl<T: Into<Room>, const N: usize> IntoRooms for [T; N] {
-    fn into_rooms(self) -> SmallVec<[Room; 1]> {
-        self.into_iter().map(Into::into).collect()
-    }
-}
-
-impl<'a, T> IntoRooms for &'a [T]
-where
-    &'a T: Into<Room>,
-{
-    fn into_rooms(self) -> SmallVec<[Room; 1]> {
-        self.iter().map(Into::into).collect()
-    }
-}
-
-impl IntoRooms for SmallVec<[Room; 1]> {
-    fn into_rooms(self) -> SmallVec<[Room; 1]> {
-        self
-    }
-}
 
 /// The namespaces that an operator works on: one, or all children of a parent.
 #[derive(Debug, Clone)]

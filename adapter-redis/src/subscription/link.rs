@@ -73,10 +73,7 @@ enum Connection {
     /// Of the newer protocol, in which the server pushes what was published.
     New(MultiplexedConnection),
     /// Of the older one, with the task that reads it.
-    Old(
-        PubSubSink,
-        #[expect(dead_code, reason = "ends the task when dropped")] Arc<AbortOnDropHandle<()>>,
-    ),
+    Old(PubSubSink, Arc<AbortOnDropHandle<()>>),
 }
 
 impl std::fmt::Debug for Connection {

@@ -1,6 +1,5 @@
 //! The adapter with real servers.
 
-mod garbage;
 mod laws;
 mod outage;
 mod support;
