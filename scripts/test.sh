@@ -71,12 +71,14 @@ install() {
     fi
 }
 
-# The protocol half must stay free of runtimes and brokers.
+# The protocol half must stay free of runtimes and brokers, the emitter free of the server.
 purity() {
-    local tree
-    tree=$(cargo tree -p socketio-core -e normal --all-features --prefix none) || return 1
-    printf '%s\n' "$tree"
-    ! printf '%s\n' "$tree" | grep -E '^(tokio|hyper|redis|lapin|mio|socket2)[ -]'
+    local core emitter
+    core=$(cargo tree -p socketio-core -e normal --all-features --prefix none) || return 1
+    emitter=$(cargo tree -p socketio-emitter -e normal --all-features --prefix none) || return 1
+    printf '%s\n' "$core" "$emitter"
+    ! printf '%s\n' "$core" | grep -E '^(tokio|hyper|redis|lapin|mio|socket2)[ -]' &&
+        ! printf '%s\n' "$emitter" | grep -E '^(socketio-server|hyper|axum|fastwebsockets)[ -]'
 }
 
 # README promises two commands: they must be the ones that start the node and that run this file.

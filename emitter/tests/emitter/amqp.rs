@@ -1,0 +1,82 @@
+//! Over RabbitMQ. A start of it takes seven seconds of processor time, so this is one test of many
+//! parts.
+
+use std::sync::Arc;
+
+use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig};
+use socketio_emitter::{ConnectError, Emitter, EmitterConfig, Mode};
+use socketio_server::Adapter;
+use socketio_testkit::RabbitMq;
+
+use crate::cluster::Cluster;
+use crate::{command, job, suite};
+
+/// A cluster of its own at the broker.
+async fn cluster(rabbit: &RabbitMq, exchange: &str) -> (Cluster, Emitter, EmitterConfig) {
+    let adapter = || -> Arc<dyn Adapter> {
+        let config = AmqpConfig::new(rabbit.url()).exchange(exchange);
+        AmqpAdapter::new(config).expect("a valid configuration")
+    };
+    let config = EmitterConfig::new(rabbit.url()).exchange(exchange);
+    let io = Emitter::connect_with(config.clone())
+        .await
+        .expect("a broker");
+    let cluster = Cluster::start([adapter(), adapter()], &io).await;
+    (cluster, io, config)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn over_rabbitmq() {
+    let mut rabbit = RabbitMq::start();
+    let (mut nodes, io, config) = cluster(&rabbit, "suite").await;
+    assert_eq!(io.mode(), Mode::Amqp);
+    Box::pin(suite::all(&mut nodes, &io, &config)).await;
+    io.close().await.expect("taken");
+    nodes.end().await;
+
+    let (mut nodes, io, config) = cluster(&rabbit, "command").await;
+    let url = rabbit.url();
+    let arguments = ["--url", &url, "--exchange", "command"];
+    Box::pin(command::all(&mut nodes, &io, &arguments)).await;
+    refused(&rabbit).await;
+    Box::pin(job::outage(&mut nodes, &config, Broker(&mut rabbit))).await;
+    nodes.end().await;
+}
+
+struct Broker<'a>(&'a mut RabbitMq);
+
+impl job::Broker for Broker<'_> {
+    fn stop(&mut self) {
+        self.0.kill();
+    }
+
+    fn start(&mut self) {
+        self.0.start_again();
+    }
+}
+
+/// The broker says why.
+async fn refused(rabbit: &RabbitMq) {
+    let port = rabbit.port();
+    let cases = [
+        (format!("amqp://guest:wrong@127.0.0.1:{port}/%2f"), "ACCESS"),
+        (
+            format!("amqp://guest:guest@127.0.0.1:{port}/nowhere"),
+            "nowhere",
+        ),
+    ];
+    for (url, word) in cases {
+        let refused = Emitter::connect(&url).await;
+        let Err(ConnectError::Broker(cause)) = refused else {
+            panic!("{refused:?}");
+        };
+        let mut text = cause.to_string();
+        let mut cause = cause.source();
+        while let Some(deeper) = cause {
+            text += &format!(": {deeper}");
+            cause = deeper.source();
+        }
+        assert!(text.contains(word), "{text}");
+        assert!(!text.contains("wrong@"), "{text}");
+    }
+}
