@@ -81,9 +81,9 @@ pub use socketio_core::value::{Value, ValueError};
 
 pub use http::{
     AllowRequest, AllowedOrigins, ClientFiles, ClientFilesError, ConnectionError,
-    ConnectionErrorHook, Cookie, Cors, CorsOrigin, ErrorCode, HeadersHook, HttpCompression, Limits,
-    Listener, NotFound, OriginMatch, OriginPredicate, PeerAddr, SameSite, Secure, SocketIoLayer,
-    SocketIoService, Tls, TlsError,
+    ConnectionErrorHook, Cookie, Cors, CorsOrigin, ErrorCode, GenerateId, HeadersHook,
+    HttpCompression, Limits, Listener, NotFound, OriginMatch, OriginPredicate, PeerAddr, SameSite,
+    Secure, SocketIoLayer, SocketIoService, Tls, TlsError,
 };
 
 /// README's example must compile.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use bytestring::ByteString;
 use socketio_core::engine::TransportKind;
 use socketio_core::packet::ParserKind;
 
 use crate::http::{
-    AllowRequest, AllowedOrigins, ClientFiles, ConnectionErrorHook, Cookie, Cors, HeadersHook,
-    HttpCompression,
+    AllowRequest, AllowedOrigins, ClientFiles, ConnectionErrorHook, Cookie, Cors, GenerateId,
+    HeadersHook, HttpCompression,
 };
 
 /// Options of a [`Server`](crate::Server).
@@ -49,6 +50,10 @@ pub struct Options {
     pub http_compression: Option<HttpCompression>,
     /// Decides about requests that open a session. Default: all may.
     pub allow_request: Option<AllowRequest>,
+    /// Makes the ids of sessions. Default: 120 random bits. Clients of Engine.IO 3 have their socket ids from it.
+    pub generate_id: Option<GenerateId>,
+    /// A message that each session begins with, right behind its open packet. Default none.
+    pub initial_packet: Option<ByteString>,
     /// Changes the headers of the answer that opens a session.
     pub initial_headers: Option<HeadersHook>,
     /// Changes the headers of all answers of sessions.
@@ -61,6 +66,10 @@ pub struct Options {
     pub body_read_timeout: Duration,
     /// Time after which a connection that joined no namespace is closed. Default 45 s.
     pub connect_timeout: Duration,
+    /// Answer a CONNECT before the middlewares of the namespace are asked; a client that they refuse then gets a DISCONNECT
+    /// in place of a `connect_error`. It is a member of the namespace only after they have decided. Default `false`. Not in
+    /// Node; python-socketio's option.
+    pub always_connect: bool,
     /// Packet parser, the same for all clients. Default JSON.
     pub parser: ParserKind,
     /// Remove a dynamic namespace when its last socket has left. Default `false`.
@@ -109,12 +118,15 @@ impl Default for Options {
             cookie: None,
             http_compression: Some(HttpCompression::default()),
             allow_request: None,
+            generate_id: None,
+            initial_packet: None,
             initial_headers: None,
             headers: None,
             connection_error: None,
             client_files: None,
             body_read_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(45),
+            always_connect: false,
             parser: ParserKind::Json,
             cleanup_empty_child_namespaces: false,
             private_id_rooms: true,

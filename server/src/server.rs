@@ -316,6 +316,7 @@ impl ServerBuilder {
         add_trailing_slash: bool,
         allow_eio3: bool,
         allow_upgrades: bool,
+        always_connect: bool,
         cleanup_empty_child_namespaces: bool,
         connect_timeout: Duration,
         max_attachments: usize,

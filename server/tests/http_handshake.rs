@@ -10,7 +10,7 @@ use std::time::Duration;
 use http_support::Raw;
 use http_support::serve::{Served, serve, sid, target, websocket_request};
 use socketio_core::engine::TransportKind;
-use socketio_server::{AllowRequest, AllowedOrigins, ConnectionErrorHook, Handshake};
+use socketio_server::{AllowRequest, AllowedOrigins, ConnectionErrorHook, GenerateId, Handshake};
 
 const OPEN: &str = "/socket.io/?EIO=4&transport=polling";
 
@@ -494,4 +494,51 @@ async fn clients_are_told_of_a_longer_ping_interval_than_the_servers_own() {
     let (mut socket, _) = served.websocket("EIO=3&transport=websocket", "").await;
     let open = socket.text().await;
     assert!(open.contains("\"pingInterval\":50,"), "{open}");
+}
+
+#[tokio::test]
+async fn a_session_may_begin_with_a_message() {
+    let served = serve(|options| options.initial_packet = Some("welcome".into())).await;
+    let answer = served
+        .get("/socket.io/?EIO=4&transport=polling")
+        .await
+        .text()
+        .to_owned();
+    assert!(answer.starts_with("0{"), "{answer}");
+    assert!(answer.ends_with("}\u{1e}4welcome"), "{answer}");
+    let (mut socket, _) = served.websocket("EIO=4&transport=websocket", "").await;
+    assert!(socket.text().await.starts_with("0{"));
+    assert_eq!(socket.text().await, "4welcome");
+}
+
+#[tokio::test]
+async fn the_application_may_make_the_ids_of_sessions() {
+    let served = serve(|options| {
+        options.generate_id = Some(GenerateId::new(async |handshake: Handshake| {
+            let wanted = handshake.query_value("wanted").unwrap_or_default();
+            if wanted.is_empty() {
+                return Err("the generator is down");
+            }
+            Ok(wanted.to_owned())
+        }));
+    })
+    .await;
+    let first = served.open_with("EIO=4&wanted=my.id-1_~").await;
+    assert_eq!(first, "my.id-1_~");
+    let long = "x".repeat(GenerateId::MAX_LEN + 1);
+    for wrong in ["", "a/b", "a%20b", "my.id-1_~", &long] {
+        let query = format!("EIO=4&transport=polling&wanted={wrong}");
+        let answer = served.get(&format!("/socket.io/?{query}")).await;
+        assert_eq!(answer.status, 400, "{wrong}");
+        assert_eq!(answer.text(), r#"{"code":3,"message":"Bad request"}"#);
+        let query = format!("EIO=4&transport=websocket&wanted={wrong}");
+        assert_eq!(served.websocket(&query, "").await.1.status, 400, "{wrong}");
+    }
+    let (mut socket, _) = served
+        .websocket("EIO=4&transport=websocket&wanted=other", "")
+        .await;
+    assert!(socket.text().await.contains("\"sid\":\"other\""));
+    // The one whose id was asked for again is as it was.
+    let mut raw = served.connect().await;
+    assert_eq!(raw.post(&target(&first), "40").await.text(), "ok");
 }

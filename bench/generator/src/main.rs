@@ -332,6 +332,8 @@ fn masked(text: &[u8]) -> Vec<u8> {
 
 fn bound_socket(source: Ipv4Addr, target: SocketAddr) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    // Ports of the last run are still in TIME_WAIT: there the server had closed first.
+    socket.set_reuse_address(true)?;
     socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;
     socket.connect(&target.into())?;
     Ok(socket)

@@ -9,6 +9,7 @@ use bytestring::ByteString;
 use futures_util::future::BoxFuture;
 use futures_util::task::noop_waker_ref;
 use socketio_core::engine::Revision;
+use socketio_core::frame::Frame;
 use socketio_core::ids::SocketId;
 
 use super::dispatch::{Incoming, Waiting};
@@ -27,8 +28,31 @@ pub(super) struct Joining {
     pub(super) queue: VecDeque<Incoming>,
 }
 
-/// The socket, if the namespace exists, and whether it may join.
-pub(super) type Outcome = Result<(Admission, Socket), ConnectError>;
+/// Who joins, or why nobody does.
+pub(super) type Outcome = Result<Admitted, Refusal>;
+
+/// A socket that may join its namespace.
+pub(super) struct Admitted {
+    admission: Admission,
+    socket: Socket,
+    /// The client has got its CONNECT already (option `always_connect`).
+    welcomed: bool,
+}
+
+pub(super) struct Refusal {
+    error: ConnectError,
+    /// As of [`Admitted`].
+    welcomed: bool,
+}
+
+impl Refusal {
+    fn unknown() -> Self {
+        Self {
+            error: ConnectError::new(INVALID_NAMESPACE),
+            welcomed: false,
+        }
+    }
+}
 
 impl Client {
     /// Takes a CONNECT.
@@ -74,7 +98,14 @@ impl Client {
             Resolved::Unknown => self.refuse(&nsp, &ConnectError::new(INVALID_NAMESPACE)),
             Resolved::Found(admission) if !admission.needs_middlewares() => {
                 match self.new_socket(&admission, auth) {
-                    Some(socket) => self.joined(&nsp, Ok((admission, socket)), VecDeque::new()),
+                    Some(socket) => {
+                        let admitted = Admitted {
+                            admission,
+                            socket,
+                            welcomed: false,
+                        };
+                        self.joined(&nsp, Ok(admitted), VecDeque::new());
+                    }
                     None => self.refuse(&nsp, &ConnectError::new(INVALID_NAMESPACE)),
                 }
             }
@@ -89,7 +120,7 @@ impl Client {
                     nsp,
                     Box::pin(async move {
                         let Some(admission) = answer.await else {
-                            return Err(ConnectError::new(INVALID_NAMESPACE));
+                            return Err(Refusal::unknown());
                         };
                         let socket = admission.new_socket(&conn, auth.as_deref());
                         ask_middlewares(admission, socket).await
@@ -132,24 +163,28 @@ impl Client {
 
     /// The middlewares have decided.
     fn joined(&mut self, nsp: &str, outcome: Outcome, queue: VecDeque<Incoming>) {
-        let (admission, socket) = match outcome {
+        let Admitted {
+            admission,
+            socket,
+            welcomed,
+        } = match outcome {
             Ok(admitted) => admitted,
-            Err(error) => {
+            Err(refusal) => {
                 self.forget(&queue);
-                return self.refuse(nsp, &error);
+                return if refusal.welcomed {
+                    self.turn_away(nsp);
+                } else {
+                    self.refuse(nsp, &refusal.error);
+                };
             }
         };
         if !self.conn.is_open() {
             self.forget(&queue);
             return socket.refuse();
         }
-        let parser = self.shared().parser();
-        let connected = match self.conn.revision() {
-            Revision::V3 => parser.encode_connect_eio3(nsp),
-            Revision::V4 => parser.encode_connect(nsp, socket.id().as_str(), None),
-        };
         let namespace = socket.namespace().clone();
-        if !namespace.insert(admission, &socket, &connected) {
+        let welcome = (!welcomed).then(|| welcome(&socket));
+        if !namespace.insert(admission, &socket, welcome.as_ref()) {
             self.forget(&queue);
             return socket.refuse();
         }
@@ -172,6 +207,14 @@ impl Client {
         );
     }
 
+    /// Takes back a CONNECT that was answered before the middlewares had decided. Nothing says why: the clients in
+    /// JavaScript take a DISCONNECT with data for a fault of the protocol.
+    fn turn_away(&self, nsp: &str) {
+        self.shared().metrics().connect_refused();
+        let frame = self.shared().parser().encode_disconnect(nsp);
+        self.conn.send(&frame, false);
+    }
+
     /// Sends `connect_error`. The connection stays open for other namespaces.
     fn refuse(&self, nsp: &str, error: &ConnectError) {
         self.shared().metrics().connect_refused();
@@ -191,14 +234,34 @@ impl Client {
 
 const INVALID_NAMESPACE: &str = "Invalid namespace";
 
+/// The answer to a CONNECT.
+fn welcome(socket: &Socket) -> Frame {
+    let namespace = socket.namespace();
+    let parser = namespace.shared().parser();
+    match socket.conn().revision() {
+        Revision::V3 => parser.encode_connect_eio3(namespace.name()),
+        Revision::V4 => parser.encode_connect(namespace.name(), socket.id().as_str(), None),
+    }
+}
+
 async fn ask_middlewares(admission: Admission, socket: Option<Socket>) -> Outcome {
     let Some(socket) = socket else {
-        return Err(ConnectError::new(INVALID_NAMESPACE));
+        return Err(Refusal::unknown());
     };
     let refused = Refuse(Some(socket.clone()));
-    socket.namespace().run_middlewares(&socket).await?;
+    let namespace = socket.namespace();
+    let welcomed = namespace.shared().options().always_connect;
+    if welcomed {
+        socket.send_frame(&welcome(&socket), false);
+    }
+    let decision = namespace.run_middlewares(&socket).await;
+    decision.map_err(|error| Refusal { error, welcomed })?;
     refused.admitted();
-    Ok((admission, socket))
+    Ok(Admitted {
+        admission,
+        socket,
+        welcomed,
+    })
 }
 
 /// Lets go of what middlewares gave a socket that does not join: because one of them refused it, or

@@ -24,7 +24,7 @@ use std::time::Duration;
 use socketio_core::engine::{
     CloseReason, Control, EncodedPayload, OpenPacket, PayloadEncoder, Revision, TransportKind,
 };
-use socketio_core::frame::Frame;
+use socketio_core::frame::{Frame, FrameOptions};
 use socketio_core::ids::SessionId;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -52,10 +52,25 @@ const LINGER: Duration = Duration::from_secs(3);
 /// How long a closed polling session waits for the GET that tells the client, as in Node.
 const POLL_LINGER: Duration = Duration::from_secs(30);
 
-/// New sessions are refused because the server is shutting down.
+/// No session is opened.
 #[derive(Debug, thiserror::Error)]
-#[error("the server is shutting down")]
-pub(crate) struct Closing;
+pub(crate) enum OpenError {
+    #[error("the server is shutting down")]
+    Closing,
+    /// Only where the application makes the ids.
+    #[error("another session has this id")]
+    IdTaken,
+}
+
+/// What a session begins with.
+pub(crate) struct Opening {
+    pub(crate) handshake: Handshake,
+    pub(crate) revision: Revision,
+    /// The client cannot take binary.
+    pub(crate) b64: bool,
+    /// Of the application; random if there is none.
+    pub(crate) id: Option<SessionId>,
+}
 
 type ClientFactory = Box<dyn Fn(&Arc<Conn>) -> Client + Send + Sync>;
 
@@ -140,13 +155,12 @@ impl Engine {
     /// Opens a session on long-polling; the payload is the body of the answer.
     pub(crate) fn open_polling(
         self: &Arc<Self>,
-        handshake: Handshake,
-        revision: Revision,
-        b64: bool,
-    ) -> Result<(Arc<Conn>, EncodedPayload), Closing> {
-        let (conn, open) = self.open(handshake, Form { revision, b64 }, TransportKind::Polling)?;
-        let mut payload = PayloadEncoder::new(revision, !b64);
+        opening: Opening,
+    ) -> Result<(Arc<Conn>, EncodedPayload), OpenError> {
+        let mut payload = PayloadEncoder::new(opening.revision, !opening.b64);
+        let (conn, open) = self.open(opening, TransportKind::Polling)?;
         open.write_payload(&mut payload);
+        self.greet(|greeting| greeting.write_payload(&mut payload));
         self.spawn_session(&conn);
         Ok((conn, payload.finish()))
     }
@@ -154,30 +168,43 @@ impl Engine {
     /// Opens a session on WebSocket, before the handshake is answered.
     pub(crate) fn open_websocket(
         self: &Arc<Self>,
-        handshake: Handshake,
-        revision: Revision,
-        b64: bool,
-    ) -> Result<PendingWebSocket, Closing> {
-        let (conn, open) =
-            self.open(handshake, Form { revision, b64 }, TransportKind::WebSocket)?;
+        opening: Opening,
+    ) -> Result<PendingWebSocket, OpenError> {
+        let (conn, open) = self.open(opening, TransportKind::WebSocket)?;
         conn.send(&open, false);
+        self.greet(|greeting| {
+            conn.send(greeting, false);
+        });
         self.spawn_session(&conn);
         Ok(PendingWebSocket::new(conn))
     }
 
+    /// Sends the message that follows the open packet, if there is one.
+    fn greet(&self, send: impl FnOnce(&Frame)) {
+        if let Some(message) = &self.options.initial_packet {
+            send(&Frame::message(message, &[], FrameOptions::default()));
+        }
+    }
+
     fn open(
         self: &Arc<Self>,
-        handshake: Handshake,
-        form: Form,
+        opening: Opening,
         transport: TransportKind,
-    ) -> Result<(Arc<Conn>, Frame), Closing> {
+    ) -> Result<(Arc<Conn>, Frame), OpenError> {
         if self.closing.load(Ordering::Acquire) {
-            return Err(Closing);
+            return Err(OpenError::Closing);
         }
-        let id = match form.revision {
+        let Opening {
+            handshake,
+            revision,
+            b64,
+            id,
+        } = opening;
+        let form = Form { revision, b64 };
+        let id = id.unwrap_or_else(|| match revision {
             Revision::V4 => SessionId::generate(),
             Revision::V3 => SessionId::generate_eio3(),
-        };
+        });
         let may_upgrade = transport == TransportKind::Polling
             && self.options.allow_upgrades
             && self.options.transports.contains(&TransportKind::WebSocket);
@@ -186,7 +213,7 @@ impl Engine {
         } else {
             &[]
         };
-        let ping_interval = match form.revision {
+        let ping_interval = match revision {
             Revision::V4 => (self.options.ping_interval).saturating_add(self.options.ping_grace),
             // Such clients send the pings themselves, and would send them later.
             Revision::V3 => self.options.ping_interval,
@@ -207,7 +234,9 @@ impl Engine {
             transport,
             Arc::new(handshake),
         ));
-        self.sessions.insert(Arc::clone(&conn));
+        if !self.sessions.insert(Arc::clone(&conn)) {
+            return Err(OpenError::IdTaken);
+        }
         if self.closing.load(Ordering::Acquire) {
             // It came into the table after `close_all` had looked.
             conn.close(CloseReason::ServerShuttingDown);

@@ -1,6 +1,7 @@
 //! The table of sessions by their secret id.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -37,10 +38,16 @@ impl Sessions {
         self.shard(sid).read().get(sid).cloned()
     }
 
-    pub(super) fn insert(&self, conn: Arc<Conn>) {
-        self.shard(conn.id().as_ref())
-            .write()
-            .insert(conn.id().clone(), conn);
+    /// `false` if another session has this id.
+    pub(super) fn insert(&self, conn: Arc<Conn>) -> bool {
+        let mut shard = self.shard(conn.id().as_ref()).write();
+        match shard.entry(conn.id().clone()) {
+            Entry::Vacant(free) => {
+                free.insert(conn);
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
     }
 
     pub(super) fn remove(&self, sid: &SessionId) {

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::io::{Io, Kind};
-use super::{Command, Conn, LINGER, POLL_LINGER};
+use super::{Command, Conn, LINGER, Opening, POLL_LINGER};
 use crate::Server;
 use crate::client::ClientCommand;
 use crate::handshake::Handshake;
@@ -37,8 +37,17 @@ fn handshake() -> Handshake {
     }
 }
 
+fn opening(revision: Revision) -> Opening {
+    Opening {
+        handshake: handshake(),
+        revision,
+        b64: false,
+        id: None,
+    }
+}
+
 fn open_revision(server: &Server, revision: Revision) -> Arc<Conn> {
-    let opened = server.engine().open_polling(handshake(), revision, false);
+    let opened = server.engine().open_polling(opening(revision));
     opened.expect("the server is open").0
 }
 
@@ -99,9 +108,7 @@ async fn an_event_of_revision_3_may_come_before_the_first_turn() {
 #[tokio::test]
 async fn nothing_follows_the_close_frame() {
     let server = Server::builder().build();
-    let opened = server
-        .engine()
-        .open_websocket(handshake(), Revision::V4, false);
+    let opened = server.engine().open_websocket(opening(Revision::V4));
     let conn = server.engine().sessions.all().remove(0);
     // So small that what is sent stays in the outbox until the peer reads.
     let (mut peer, stream) = tokio::io::duplex(64);
@@ -131,18 +138,14 @@ async fn a_session_that_opens_while_all_are_closed_is_closed_too() {
     for _ in 0..300 {
         let server = Server::builder().build();
         let start = Arc::new(tokio::sync::Barrier::new(2));
-        let (opening, ready) = (server.clone(), Arc::clone(&start));
-        let opener = tokio::spawn(async move {
+        let (opener, ready) = (server.clone(), Arc::clone(&start));
+        let task = tokio::spawn(async move {
             ready.wait().await;
-            while opening
-                .engine()
-                .open_polling(handshake(), Revision::V4, false)
-                .is_ok()
-            {}
+            while opener.engine().open_polling(opening(Revision::V4)).is_ok() {}
         });
         start.wait().await;
         server.engine().close_all(Duration::ZERO).await;
-        opener.await.expect("refused at last");
+        task.await.expect("refused at last");
         for conn in server.engine().sessions.all() {
             closed(&conn).await;
         }

@@ -4,12 +4,13 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use bytestring::ByteString;
 use http::HeaderMap;
 use http::request::Parts;
 
 use super::{
     AllowRequest, AllowedOrigins, ClientFiles, ClientFilesError, ConnectionError,
-    ConnectionErrorHook, Cookie, Cors, HeadersHook, HttpCompression,
+    ConnectionErrorHook, Cookie, Cors, GenerateId, HeadersHook, HttpCompression,
 };
 use crate::handshake::Handshake;
 use crate::server::ServerBuilder;
@@ -59,6 +60,33 @@ impl ServerBuilder {
         E: Into<String>,
     {
         self.options.allow_request = Some(AllowRequest::new(decide));
+        self
+    }
+
+    /// Makes the ids of sessions: up to [`GenerateId::MAX_LEN`] letters, digits and `-._~`. An id is as good as a password,
+    /// so nobody may be able to guess it. Where this fails, or an id is in use, the client is refused as a bad request.
+    ///
+    /// ```
+    /// use socketio_server::{Handshake, Server};
+    /// # fn random() -> u128 { 4 }
+    ///
+    /// let io = Server::builder()
+    ///     .generate_id(async |_: Handshake| Ok::<_, String>(format!("node7-{:032x}", random())))
+    ///     .build();
+    /// ```
+    pub fn generate_id<F, R, E>(mut self, generate: F) -> Self
+    where
+        F: Fn(Handshake) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<String, E>> + Send + 'static,
+        E: Into<String>,
+    {
+        self.options.generate_id = Some(GenerateId::new(generate));
+        self
+    }
+
+    /// Begins each session with a message: sets [`Options::initial_packet`](crate::Options::initial_packet).
+    pub fn initial_packet(mut self, message: impl Into<ByteString>) -> Self {
+        self.options.initial_packet = Some(message.into());
         self
     }
 

@@ -41,7 +41,7 @@ pub use self::connection::{PeerAddr, Secure};
 pub use self::cookie::{Cookie, SameSite};
 pub use self::cors::{Cors, CorsOrigin};
 pub use self::error::{ConnectionError, ErrorCode};
-pub use self::hooks::{AllowRequest, ConnectionErrorHook, HeadersHook};
+pub use self::hooks::{AllowRequest, ConnectionErrorHook, GenerateId, HeadersHook};
 pub use self::listener::{Limits, Listener};
 pub use self::origin::{AllowedOrigins, OriginMatch, OriginPredicate};
 pub use self::service::{NotFound, SocketIoLayer, SocketIoService};
@@ -49,7 +49,7 @@ pub use self::static_client::{ClientFiles, ClientFilesError};
 pub use self::tls::{Tls, TlsError};
 
 use self::body::RequestBody;
-use crate::engine::{Conn, Engine};
+use crate::engine::{Conn, Engine, Opening};
 use crate::handshake::{Handshake, detach_headers};
 use crate::options::Options;
 
@@ -242,22 +242,31 @@ impl Http {
         Ok(Verified::Handshake)
     }
 
-    /// The part of the handshake that both transports share: the application's consent and the protocol's revision.
-    async fn admit(&self, call: &Call) -> Result<(Handshake, Revision), ConnectionError> {
+    /// The part of the handshake that both transports share: the application's consent, the protocol's revision, and the id.
+    async fn admit(&self, call: &Call) -> Result<Opening, ConnectionError> {
+        let options = self.options();
         let handshake = call.handshake();
-        if let Some(allow) = &self.options().allow_request {
+        if let Some(allow) = &options.allow_request {
             allow.decide(handshake.clone()).await?;
         }
-        match call.revision() {
-            Revision::V3 if !self.options().allow_eio3 => {
-                let asked = call.value("EIO").unwrap_or_default();
-                Err(ConnectionError::new(
-                    ErrorCode::UnsupportedProtocolVersion,
-                    asked,
-                ))
-            }
-            revision => Ok((handshake, revision)),
+        let revision = call.revision();
+        if revision == Revision::V3 && !options.allow_eio3 {
+            let asked = call.value("EIO").unwrap_or_default();
+            return Err(ConnectionError::new(
+                ErrorCode::UnsupportedProtocolVersion,
+                asked,
+            ));
         }
+        let id = match &options.generate_id {
+            Some(generate) => Some(generate.generate(handshake.clone()).await?),
+            None => None,
+        };
+        Ok(Opening {
+            handshake,
+            revision,
+            b64: call.b64(),
+            id,
+        })
     }
 
     /// Counts a refusal and tells the application.

@@ -13,8 +13,8 @@ use socketio_core::engine::{EncodedPayload, Revision, jsonp};
 use super::body::{self, BodyError, RequestBody};
 use super::compression::{self, DYNAMIC};
 use super::error::{ConnectionError, ErrorCode};
-use super::{Call, Http, empty};
-use crate::engine::{Conn, PollError};
+use super::{Call, GenerateId, Http, empty};
+use crate::engine::{Conn, OpenError, PollError};
 
 /// Bytes from which on compression leaves the runtime's thread: about a millisecond of work.
 const OFFLOAD: usize = 64 * 1024;
@@ -28,9 +28,11 @@ impl Http {
         &self,
         call: &Call,
     ) -> Result<Response<Bytes>, ConnectionError> {
-        let (handshake, revision) = self.admit(call).await?;
-        let Ok((conn, open)) = self.engine.open_polling(handshake, revision, call.b64()) else {
-            return Ok(shutting_down());
+        let opening = self.admit(call).await?;
+        let (conn, open) = match self.engine.open_polling(opening) {
+            Ok(opened) => opened,
+            Err(OpenError::Closing) => return Ok(shutting_down()),
+            Err(OpenError::IdTaken) => return Err(GenerateId::failed()),
         };
         let mut answer = self.poll_answer(call, open, true).await;
         if let Some(cookie) = self

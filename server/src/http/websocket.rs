@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use super::connection::ConnectionGuard;
 use super::error::{ConnectionError, ErrorCode};
-use super::{Call, Http, Verified, append, polling, upgrade};
-use crate::engine::{Io, PendingUpgrade, PendingWebSocket};
+use super::{Call, GenerateId, Http, Verified, append, polling, upgrade};
+use crate::engine::{Io, OpenError, PendingUpgrade, PendingWebSocket};
 
 /// A close frame of the server without a code.
 const CLOSE: [u8; 2] = [0x88, 0x00];
@@ -60,12 +60,13 @@ impl Http {
                 Ok(pending) => Destination::Upgrade(pending),
                 Err(_) => Destination::Nowhere,
             },
-            (Verified::Handshake, Some((handshake, revision))) => {
-                match self.engine.open_websocket(handshake, revision, call.b64()) {
-                    Ok(pending) => Destination::Open(pending),
-                    Err(_) => return polling::shutting_down(),
+            (Verified::Handshake, Some(opening)) => match self.engine.open_websocket(opening) {
+                Ok(pending) => Destination::Open(pending),
+                Err(OpenError::Closing) => return polling::shutting_down(),
+                Err(OpenError::IdTaken) => {
+                    return self.refuse_upgrade(&GenerateId::failed(), &call);
                 }
-            }
+            },
             // Each handshake was admitted above.
             (Verified::Handshake, None) => return polling::shutting_down(),
         };

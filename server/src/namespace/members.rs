@@ -78,10 +78,15 @@ impl Namespace {
     }
 
     /// Makes `socket` a member and sends `connected`, in one step: whoever learns that the socket
-    /// is connected can reach it, and nothing is sent to it before `connected`.
+    /// is connected can reach it, and nothing is sent to it before `connected` (if that was not sent already).
     ///
     /// `false` if the socket was disconnected meanwhile.
-    pub(crate) fn insert(&self, admission: Admission, socket: &Socket, connected: &Frame) -> bool {
+    pub(crate) fn insert(
+        &self,
+        admission: Admission,
+        socket: &Socket,
+        connected: Option<&Frame>,
+    ) -> bool {
         let member = Member {
             conn: Arc::clone(socket.conn()),
             socket: socket.clone(),
@@ -94,7 +99,9 @@ impl Namespace {
                 return false;
             }
             // A push into the outbox takes the lock of the outbox only, and never calls back.
-            socket.send_frame(connected, false);
+            if let Some(connected) = connected {
+                socket.send_frame(connected, false);
+            }
             let own = Room::from(socket.id());
             let mut events = Vec::new();
             if self.has_room_listeners() {

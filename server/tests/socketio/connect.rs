@@ -270,3 +270,38 @@ async fn namespaces_of_a_connection_are_bounded() {
     client.leave("/a").await;
     client.join("/c").await;
 }
+
+#[tokio::test]
+async fn a_connect_may_be_answered_before_the_middlewares_decide() {
+    let served = serve(Server::builder().always_connect(true)).await;
+    let gate = Arc::new(Notify::new());
+    let opened = Arc::clone(&gate);
+    served
+        .io
+        .use_middleware(async move |Auth(login): Auth<Login>| {
+            opened.notified().await;
+            match login.token.as_str() {
+                "good" => Ok(()),
+                _ => Err(ConnectError::new("wrong token")),
+            }
+        });
+    served.io.on_connect(async |socket: Socket| {
+        let _ = socket.emit("after", 1);
+    });
+    let mut client = served.open().await;
+    client.join_with("/", Some(r#"{"token":"bad"}"#)).await;
+    assert!(matches!(client.packet().await, Packet::Connect { .. }));
+    assert_eq!(served.io.socket_count(), 0, "nobody has decided yet");
+    gate.notify_one();
+    assert!(matches!(client.packet().await, Packet::Disconnect { .. }));
+
+    client.join_with("/", Some(r#"{"token":"good"}"#)).await;
+    assert!(matches!(client.packet().await, Packet::Connect { .. }));
+    gate.notify_one();
+    assert_eq!(
+        client.expect::<u8>("after").await,
+        1,
+        "and no second CONNECT"
+    );
+    assert_eq!(served.io.socket_count(), 1);
+}
