@@ -6,17 +6,19 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use socketio_core::cluster::{
     Adapter, AdapterError, AdapterStatus, BoxFuture, ClusterHandler, ClusterMessage,
-    ClusterResponse, Interest,
+    ClusterResponse, Interest, Operation,
 };
 use socketio_core::ids::NodeId;
 use tokio::time::timeout;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
+use crate::census::{Census, Foreign};
 use crate::channel::Wanted;
 use crate::config::{ConfigError, RedisConfig};
 use crate::deliver;
 use crate::inbound::InboundQueue;
+use crate::interests::Interests;
 use crate::outbox::Outbox;
 use crate::probe::Probe;
 use crate::route::{Routes, own_channel};
@@ -28,6 +30,8 @@ use crate::subscription::{State, Subscription};
 pub struct RedisAdapter {
     config: RedisConfig,
     counters: Arc<Counters>,
+    interests: Arc<Interests>,
+    foreign: Arc<Foreign>,
     running: OnceLock<Running>,
     stage: Mutex<Stage>,
 }
@@ -44,6 +48,7 @@ struct Running {
     shared: Arc<Shared>,
     outbox: Arc<Outbox>,
     routes: Arc<Routes>,
+    wanted: Arc<Wanted>,
     /// The tasks that publish; they end when everything is sent.
     lanes: TaskTracker,
     /// All others.
@@ -72,6 +77,8 @@ impl RedisAdapter {
         Ok(Arc::new(Self {
             config,
             counters: Arc::default(),
+            interests: Arc::default(),
+            foreign: Arc::default(),
             running: OnceLock::new(),
             stage: Mutex::new(Stage::Fresh),
         }))
@@ -105,27 +112,89 @@ impl RedisAdapter {
         for channel in routes.channels() {
             wanted.add(channel);
         }
+        for namespace in self.interests.namespaces() {
+            let channels = routes.channels_of(&namespace).into_iter();
+            channels.for_each(|channel| wanted.add(channel));
+            for (room, private) in self.interests.rooms(&namespace) {
+                let channel = routes.channel_of_room(&namespace, &room, private);
+                channel.into_iter().for_each(|channel| wanted.add(channel));
+            }
+        }
         outbox.start();
         tasks.spawn(keep_layout(Arc::clone(&shared), Arc::clone(&outbox)));
         let subscription = Subscription {
             shared: Arc::clone(&shared),
             inbound: Arc::clone(&inbound),
             outbox: Arc::clone(&outbox),
-            wanted,
+            wanted: Arc::clone(&wanted),
             state: State::default(),
         };
         tasks.spawn(subscription.run());
-        let deliver = deliver::run(handler, Arc::clone(&routes), Arc::clone(&shared), inbound);
-        tasks.spawn(deliver);
+        let census = Census {
+            shared: Arc::clone(&shared),
+            routes: Arc::clone(&routes),
+            interests: Arc::clone(&self.interests),
+            foreign: Arc::clone(&self.foreign),
+            inbound: Arc::clone(&inbound),
+        };
+        tasks.spawn(census.run());
+        tasks.spawn(deliver::run(
+            handler,
+            Arc::clone(&routes),
+            Arc::clone(&self.interests),
+            Arc::clone(&shared),
+            inbound,
+        ));
         let stop = shared.stop.clone().drop_guard();
         Ok(Running {
             shared,
             outbox,
             routes,
+            wanted,
             lanes,
             tasks,
             _stop: stop,
         })
+    }
+}
+
+/// Wants the channels that a change calls for, and those no more that it makes needless.
+fn follow(routes: &Routes, interests: &Interests, wanted: &Wanted, change: Interest<'_>) {
+    let channels = match change {
+        Interest::NamespaceOpened(namespace) => routes.channels_of(namespace),
+        Interest::NamespaceClosed(namespace) => {
+            for (room, _) in interests.rooms(namespace) {
+                let room = &room;
+                let closed = Interest::RoomClosed { namespace, room };
+                follow(routes, interests, wanted, closed);
+            }
+            routes.channels_of(namespace)
+        }
+        Interest::RoomOpened {
+            namespace,
+            room,
+            private,
+        } => Vec::from_iter(routes.channel_of_room(namespace, room, private)),
+        Interest::RoomClosed { namespace, room } => {
+            let private = interests.is_private(namespace, room.as_str());
+            let channel = |private| routes.channel_of_room(namespace, room, private);
+            Vec::from_iter(private.and_then(channel))
+        }
+        _ => return,
+    };
+    if !interests.note(change) {
+        return;
+    }
+    let is_opened = matches!(
+        change,
+        Interest::NamespaceOpened(_) | Interest::RoomOpened { .. }
+    );
+    for channel in channels {
+        if is_opened {
+            wanted.add(channel);
+        } else {
+            wanted.remove(&channel);
+        }
     }
 }
 
@@ -164,7 +233,8 @@ impl Adapter for RedisAdapter {
 
     fn publish(&self, message: &ClusterMessage) -> Result<(), AdapterError> {
         let running = self.running()?;
-        let encoded = running.routes.message(message);
+        let foreign = self.foreign.of(&message.namespace);
+        let encoded = running.routes.message(message, foreign);
         let encoded = encoded.map_err(|error| AdapterError::Encode(Box::new(error)))?;
         running.outbox.push(encoded)
     }
@@ -176,8 +246,33 @@ impl Adapter for RedisAdapter {
         running.outbox.push(encoded)
     }
 
+    fn carries_sequence(&self, operation: &Operation) -> bool {
+        !Routes::is_compatible(operation)
+    }
+
+    fn watches_rooms(&self) -> bool {
+        true
+    }
+
     fn watch(&self, change: Interest<'_>) {
-        let _ = change;
+        // The lock keeps a start from happening between the two.
+        let _stage = self.stage.lock();
+        match self.running.get() {
+            Some(running) => {
+                let wanted = &running.wanted;
+                follow(&running.routes, &self.interests, wanted, change);
+                if matches!(change, Interest::NamespaceOpened(_)) {
+                    self.foreign.recount.notify_one();
+                }
+            }
+            None => {
+                self.interests.note(change);
+            }
+        }
+    }
+
+    fn foreign(&self, namespace: &str) -> usize {
+        self.foreign.of(namespace)
     }
 
     fn status(&self) -> AdapterStatus {

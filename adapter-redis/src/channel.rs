@@ -60,15 +60,15 @@ impl Wanted {
         }
     }
 
-    pub(crate) fn remove(&self, channel: Channel) {
+    pub(crate) fn remove(&self, channel: &Channel) {
         let mut inner = self.inner.lock();
-        let Some(count) = inner.channels.get_mut(&channel) else {
+        let Some(count) = inner.channels.get_mut(channel) else {
             return;
         };
         *count -= 1;
         if *count == 0 {
-            inner.channels.remove(&channel);
-            inner.touched.insert(channel);
+            inner.channels.remove(channel);
+            inner.touched.insert(channel.clone());
             self.changed.notify_one();
         }
     }
@@ -76,10 +76,6 @@ impl Wanted {
     /// All that are wanted.
     pub(crate) fn all(&self) -> Vec<Channel> {
         self.inner.lock().channels.keys().cloned().collect()
-    }
-
-    pub(crate) fn contains(&self, channel: &Channel) -> bool {
-        self.inner.lock().channels.contains_key(channel)
     }
 
     /// What has changed since the last call, and whether it is wanted now.

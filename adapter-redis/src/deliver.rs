@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use socketio_core::cluster::ClusterHandler;
-use socketio_core::cluster::wire::Decoded;
+use socketio_core::cluster::wire::{Decoded, WireError};
 
 use crate::inbound::{Inbound, InboundQueue};
+use crate::interests::Interests;
 use crate::route::Routes;
 use crate::shared::Shared;
 
@@ -16,6 +17,7 @@ const TURN: usize = 32;
 pub(crate) async fn run(
     handler: Arc<dyn ClusterHandler>,
     routes: Arc<Routes>,
+    interests: Arc<Interests>,
     shared: Arc<Shared>,
     inbound: Arc<InboundQueue>,
 ) {
@@ -32,7 +34,9 @@ pub(crate) async fn run(
             match news {
                 Inbound::Message { channel, payload } => {
                     let size = payload.len();
-                    message(handler.as_ref(), &routes, &shared, &channel, payload);
+                    let decoded = routes.decode(&channel, &payload, &interests);
+                    drop(payload);
+                    hand_over(handler.as_ref(), &shared, &channel, decoded);
                     inbound.done(&channel, size);
                 }
                 Inbound::Connected { gap } => handler.on_connected(gap),
@@ -45,24 +49,19 @@ pub(crate) async fn run(
     }
 }
 
-fn message(
+fn hand_over(
     handler: &dyn ClusterHandler,
-    routes: &Routes,
     shared: &Shared,
     channel: &Bytes,
-    payload: Bytes,
+    decoded: Result<Decoded, WireError>,
 ) {
-    match routes.decode(channel, &payload) {
+    match decoded {
         Ok(Decoded::Message(message)) => {
-            drop(payload);
             if message.node != *handler.node() {
                 handler.on_message(message);
             }
         }
-        Ok(Decoded::Response(response)) => {
-            drop(payload);
-            handler.on_response(response);
-        }
+        Ok(Decoded::Response(response)) => handler.on_response(response),
         Ok(Decoded::Probe(_) | Decoded::Skip) => {}
         Err(error) => {
             shared.counters.decode_errors.add(1);

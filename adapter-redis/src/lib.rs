@@ -16,11 +16,13 @@
 //! # What Redis has to allow
 //!
 //! An ACL user needs `+publish +subscribe +psubscribe +unsubscribe +punsubscribe +ping +hello
-//! +pubsub|numsub` on the channels `<prefix>#*`, `<prefix>-*` (`resetchannels &socket.io*`), in the
-//! sharded modes also `+spublish +ssubscribe +sunsubscribe +pubsub|shardnumsub`, in a cluster
-//! `+cluster|slots`, behind Sentinels `+role`. `+client|info +client|kill` let it end what is left
-//! of a broken connection, without which messages may come out of order after the server was
-//! stopped for a while.
+//! +pubsub|numsub` and the channels that begin with the prefix, as `resetchannels &socket.io*`. In
+//! the mode [`Pubsub`](Mode::Pubsub) each namespace is subscribed by a pattern, and Redis compares
+//! those as they are written: `&socket.io#/#*` for the namespace `/`, `&socket.io#/admin#*` for
+//! `/admin`. The sharded modes need `+spublish +ssubscribe +sunsubscribe +pubsub|shardnumsub`
+//! instead; a cluster `+cluster|slots`, a server behind Sentinels `+role`. `+client|info
+//! +client|kill` let the adapter end what is left of a broken connection, without which messages
+//! may come out of order after the server was stopped for a while.
 //!
 //! # Files
 //!
@@ -29,12 +31,14 @@
 
 mod adapter;
 mod backoff;
+mod census;
 mod channel;
 mod config;
 mod connect;
 mod deliver;
 mod flow;
 mod inbound;
+mod interests;
 mod lane;
 mod layout;
 mod listeners;

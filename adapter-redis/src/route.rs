@@ -1,24 +1,44 @@
 //! Which channels a message goes to, and what arrives from which.
+//!
+//! Our own nodes understand two wires: the native one, which carries everything, and the one of the
+//! members of Node.js. What Node's members understand as well goes there only, once for all. Where
+//! its answers would carry too little, as for requests, our nodes use the native wire, and Node's
+//! members, if there are any, get a marked copy that ours let be.
+
+mod wire;
 
 use bytes::Bytes;
-use socketio_core::cluster::wire::{Decoded, WireError, native};
-use socketio_core::cluster::{ClusterMessage, ClusterResponse};
-use socketio_core::ids::NodeId;
+use socketio_core::cluster::wire::{Decoded, Encoded, WireError, native};
+use socketio_core::cluster::{ClusterMessage, ClusterResponse, Operation};
+use socketio_core::ids::{NodeId, Room};
 
 use crate::channel::{Channel, Kind};
 use crate::config::RedisConfig;
+use crate::interests::Interests;
 use crate::outbound::Outgoing;
 
-/// The names of our own channels, and the wires of other software.
+use wire::Wire;
+
+/// The names of all channels of a node.
 #[derive(Debug)]
 pub(crate) struct Routes {
     /// `<prefix>-cluster#`, which all of our nodes hear.
     all: Bytes,
-    /// How the channels of single nodes begin.
+    /// How the other channels of the native wire begin.
     prefix: String,
     /// Heard by this node alone.
-    pub(crate) own: Bytes,
+    own: Bytes,
     kind: Kind,
+    wire: Wire,
+}
+
+/// The two channels from whose listeners the members of Node.js are counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// Heard by every node that has the namespace.
+    pub(crate) all: String,
+    /// Heard by ours.
+    pub(crate) ours: String,
 }
 
 impl Routes {
@@ -34,13 +54,127 @@ impl Routes {
             } else {
                 Kind::Plain
             },
+            wire: Wire::new(config, me),
         }
+    }
+
+    /// Whether a message is heard by our nodes in a format without numbers.
+    pub(crate) fn is_compatible(operation: &Operation) -> bool {
+        match operation {
+            Operation::Broadcast { request, .. } | Operation::ServerSideEmit { request, .. } => {
+                request.is_none()
+            }
+            Operation::Join { .. } | Operation::Leave { .. } | Operation::Disconnect { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The channel that all of our nodes hear.
+    pub(crate) fn all(&self) -> &str {
+        &self.prefix
     }
 
     /// The channels that are heard from the start.
     pub(crate) fn channels(&self) -> Vec<Channel> {
         let names = [self.all.clone(), self.own.clone()];
         names.map(|name| Channel::new(self.kind, name)).to_vec()
+    }
+
+    /// The channels of a namespace.
+    pub(crate) fn channels_of(&self, namespace: &str) -> Vec<Channel> {
+        let mut channels = self.wire.channels(namespace);
+        let ours = self.counted(namespace).ours;
+        channels.push(Channel::new(self.kind, ours));
+        channels
+    }
+
+    /// The channel of a room, if the room has one.
+    pub(crate) fn channel_of_room(
+        &self,
+        namespace: &str,
+        room: &Room,
+        private: bool,
+    ) -> Option<Channel> {
+        self.wire.channel_of_room(namespace, room.as_str(), private)
+    }
+
+    pub(crate) fn counted(&self, namespace: &str) -> Counted {
+        Counted {
+            all: self.wire.counting(namespace),
+            ours: format!("{}{namespace}#ours", self.prefix),
+        }
+    }
+
+    /// What is to be published for a message, if `foreign` members hear its namespace.
+    pub(crate) fn message(
+        &self,
+        message: &ClusterMessage,
+        foreign: usize,
+    ) -> Result<Vec<Outgoing>, WireError> {
+        if Self::is_compatible(&message.operation) {
+            let encoded = self.wire.encode(message, false)?;
+            return Ok(encoded
+                .map(|encoded| self.compatible(encoded))
+                .into_iter()
+                .collect());
+        }
+        let payload = native::encode_message(message);
+        let mut outgoing = vec![self.outgoing(self.all.clone(), payload)];
+        if message.operation.request().is_some() && foreign > 0 {
+            let copy = self.wire.encode(message, true)?;
+            outgoing.extend(copy.map(|copy| self.compatible(copy)));
+        }
+        Ok(outgoing)
+    }
+
+    /// What is to be published for an answer.
+    pub(crate) fn response(
+        &self,
+        to: &NodeId,
+        response: &ClusterResponse,
+    ) -> Result<Vec<Outgoing>, WireError> {
+        if to.foreign_name().is_some() {
+            let encoded = self.wire.encode_response(to, response)?;
+            return Ok(encoded
+                .map(|encoded| self.compatible(encoded))
+                .into_iter()
+                .collect());
+        }
+        let channel = format!("{}{to}#", self.prefix);
+        let payload = native::encode_response(response);
+        Ok(vec![self.outgoing(channel.into(), payload)])
+    }
+
+    /// What a message means that came on a channel.
+    pub(crate) fn decode(
+        &self,
+        channel: &Bytes,
+        payload: &Bytes,
+        interests: &Interests,
+    ) -> Result<Decoded, WireError> {
+        if *channel == self.all || *channel == self.own {
+            return native::decode(payload);
+        }
+        let channel = str::from_utf8(channel).map_err(|_| WireError::Channel)?;
+        if channel.starts_with(&self.prefix) {
+            // A mark: nothing is sent there.
+            return Err(WireError::Channel);
+        }
+        let has_room = |namespace: &str, room: &str| interests.has_room(namespace, room);
+        let mut decoded = self.wire.decode(channel, payload, has_room)?;
+        if let Decoded::Message(message) = &mut decoded
+            && Self::is_compatible(&message.operation)
+            && let Some(name) = message.node.foreign_name()
+            && is_ours(name)
+        {
+            // Requests of ours do not come this way, so this is the only place where one is named.
+            message.node = NodeId::from(name);
+        }
+        Ok(decoded)
+    }
+
+    fn compatible(&self, encoded: Encoded) -> Outgoing {
+        self.outgoing(encoded.channel.into(), encoded.payload)
     }
 
     fn outgoing(&self, channel: Bytes, payload: Bytes) -> Outgoing {
@@ -51,31 +185,19 @@ impl Routes {
             is_probe: false,
         }
     }
-
-    pub(crate) fn message(&self, message: &ClusterMessage) -> Result<Vec<Outgoing>, WireError> {
-        let payload = native::encode_message(message);
-        Ok(vec![self.outgoing(self.all.clone(), payload)])
-    }
-
-    pub(crate) fn response(
-        &self,
-        to: &NodeId,
-        response: &ClusterResponse,
-    ) -> Result<Vec<Outgoing>, WireError> {
-        let channel = format!("{}{to}#", self.prefix);
-        let payload = native::encode_response(response);
-        Ok(vec![self.outgoing(channel.into(), payload)])
-    }
-
-    pub(crate) fn decode(&self, channel: &Bytes, payload: &Bytes) -> Result<Decoded, WireError> {
-        if *channel == self.all || *channel == self.own {
-            return native::decode(payload);
-        }
-        Err(WireError::Channel)
-    }
 }
 
 /// The channel that a node hears alone.
 pub(crate) fn own_channel(config: &RedisConfig, node: &NodeId) -> Bytes {
     format!("{}-cluster#{node}#", config.prefix).into()
 }
+
+/// Whether an id looks like one of ours. Those of Node's sharded adapter look so too; it makes no
+/// difference where no answer is expected.
+fn is_ours(name: &str) -> bool {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    name.len() == 16 && name.bytes().all(is_hex)
+}
+
+#[cfg(test)]
+mod tests;

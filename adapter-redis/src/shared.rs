@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     /// Told when an attempt to connect has failed, and when all is heard.
     pub(crate) progress: Notify,
     pub(crate) flow: Flow,
+    /// A connection to a server broke: others to it may be broken too.
+    pub(crate) doubts: watch::Sender<()>,
     /// Whether everything was subscribed once.
     is_subscribed: watch::Sender<bool>,
 }
@@ -54,6 +56,7 @@ impl Shared {
             stop: CancellationToken::new(),
             progress: Notify::new(),
             flow: Flow::default(),
+            doubts: watch::Sender::new(()),
             config,
         })
     }

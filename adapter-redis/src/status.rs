@@ -41,6 +41,10 @@ impl Counters {
         self.round_trip.store(micros.max(1), Ordering::Relaxed);
     }
 
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
     /// The figures of now, with those of the queue to the broker.
     pub(crate) fn status(&self, queued_messages: usize, queued_bytes: usize) -> AdapterStatus {
         let mut status = AdapterStatus::default();

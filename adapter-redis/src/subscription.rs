@@ -191,6 +191,8 @@ impl Subscription {
     /// Messages are missed from now on.
     fn down(&mut self, why: &'static str) {
         self.state.has_gap = true;
+        // First, so that nothing is published on a broken connection by who sees that it is down.
+        self.shared.doubts.send_replace(());
         if self.state.is_up {
             tracing::warn!(why, "messages of other nodes may be missed");
         }

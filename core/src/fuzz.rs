@@ -9,7 +9,7 @@ use bytestring::ByteString;
 
 use crate::{
     cluster::wire::{
-        Decoded, native,
+        Classic, Decoded, Sharded, ShardedMode, native,
         python::{DEFAULT_CHANNEL, Python, PythonConfig},
     },
     cluster::{ClusterResponse, Operation, ResponseBody},
@@ -35,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("engine_session", engine_session),
     ("jsonp_form", jsonp_form),
     ("message_pack", message_pack),
+    ("node_wire", node_wire),
     ("python_wire", python_wire),
     ("socketio_packet", socketio_packet),
     ("websocket", websocket),
@@ -370,6 +371,72 @@ pub fn cluster_native(data: &[u8]) {
     assert_eq!(twice, again);
 }
 
+/// What is read from a message of Node.js is not much larger than it, and is read again from its
+/// own encoding, as far as that goes.
+///
+/// # Panics
+/// If that does not hold.
+pub fn node_wire(data: &[u8]) {
+    const CHANNELS: [&str; 5] = [
+        "io#/#",
+        "io#/#r#",
+        "io-request#/#",
+        "io-response#/#",
+        "io#/#1#",
+    ];
+    let Some((&mode, data)) = data.split_first() else {
+        return;
+    };
+    let (me, other) = (NodeId::from("1"), NodeId::from("2"));
+    let classic = |me: &NodeId| Classic::new("io", me.clone());
+    let sharded = |me: &NodeId| Sharded::new("io", ShardedMode::Dynamic, me.clone());
+    let channel = CHANNELS[usize::from(mode >> 1) % CHANNELS.len()];
+    let decode = |channel: &str, bytes: &Bytes| {
+        if mode & 1 == 0 {
+            classic(&me).decode(channel, bytes, |_, _| true)
+        } else {
+            sharded(&me).decode(channel, bytes, |_, _| true)
+        }
+    };
+    let encode = |decoded: &Decoded| match decoded {
+        Decoded::Message(message) if mode & 1 == 0 => classic(&other).encode(message, false),
+        Decoded::Message(message) => sharded(&other).encode(message, false),
+        Decoded::Response(response) if mode & 1 == 0 => {
+            classic(&other).encode_response(&me, response)
+        }
+        Decoded::Response(response) => sharded(&other).encode_response(&me, response),
+        Decoded::Probe(_) | Decoded::Skip => Ok(None),
+    };
+    let Ok(decoded) = decode(channel, &Bytes::copy_from_slice(data)) else {
+        return;
+    };
+    if let Decoded::Message(message) = &decoded {
+        let payload = match &message.operation {
+            Operation::Broadcast { payload, .. } | Operation::ServerSideEmit { payload, .. } => {
+                assert!(payload.event_name().is_some());
+                payload
+            }
+            _ => &Payload::empty(),
+        };
+        assert!(payload.to_values().is_ok());
+        assert!(payload.len() <= 24 * data.len() + 2);
+    }
+    let Ok(Some(mut wire)) = encode(&decoded) else {
+        return;
+    };
+    // Names may be written as `\u0000` again, sets and names of nodes are filled in.
+    assert!(wire.payload.len() <= 32 * data.len() + 256);
+    // What has no place in one of the forms is lost at once, and nothing more with time.
+    let mut stable = false;
+    for _ in 0..2 {
+        let again = decode(&wire.channel, &wire.payload).expect("readable");
+        let again = encode(&again).expect("encodable").expect("representable");
+        stable = again == wire;
+        wire = again;
+    }
+    assert!(stable);
+}
+
 #[cfg(test)]
 mod tests {
     use super::TARGETS;
@@ -412,6 +479,16 @@ mod tests {
             b"\x95\x01\x02\xa1n\xa1/\x07",
             b"\x9c\x01\x04\xa1n\xa1/\xc0\x02\x90\x90\xc0\xc0\xa5[\"e\"]\x90",
             b"\x96\x01\x23\xc0\xa1/\xa1r\x91\x94\xa1s",
+            b"\x93\xa1u\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa1e",
+            b"\x82\xa5rooms\x91\xa1r\xa5flags\x80",
+            b"{\"type\":2,\"opts\":{\"rooms\":[1]}",
+            b"{\"type\":9,\"nsp\":\"/\",\"data\":{\"packet\":[\"e\",",
+            b"{\"type\":12,\"nsp\":\"/\",\"data\":{\"requestId\":\"q\"",
+            b"{\"requestId\":\"q\",\"sockets\":[{\"id\":\"s\"",
+            b",\"requestId\":\"q\"",
+            b",\"packet\":",
+            b"\"\\ud800\"",
+            b"1e999,",
         ];
         let piece = prop_oneof![
             2 => select(pieces).prop_map(<[u8]>::to_vec),

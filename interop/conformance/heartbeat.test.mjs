@@ -147,12 +147,10 @@ describe("revision 3, the client pings", () => {
     while (elapsed() < 2 * (pingInterval + pingTimeout)) {
       ws.send("2");
       assert.equal(await ws.nextPacket(), "3");
-      const pause = clock();
-      while (pause() < 100) await new Promise(setImmediate);
     }
     const silent = clock();
     await ws.closeCode();
-    atLeast(silent(), pingInterval + pingTimeout - 120);
+    atLeast(silent(), pingInterval + pingTimeout - 20);
     assert.equal(await server.reason(ws.id), "ping timeout");
   });
 

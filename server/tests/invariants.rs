@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_support::serve::{Served, serve, target};
+use http_support::serve::{Served, serve, server, target, websocket_request};
 use http_support::{PATIENCE, Raw};
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use socketio_core::websocket::{OpCode, frame};
 use socketio_server::extract::{Ack, Data};
-use socketio_server::{DisconnectReason, RoomEvent, Socket};
-use tokio::io::AsyncWriteExt as _;
+use socketio_server::{DisconnectReason, RoomEvent, Server, Socket};
+use tokio::io::{AsyncWriteExt as _, DuplexStream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// A polling session that has joined the main namespace, and the connection it polls on.
@@ -154,27 +156,38 @@ async fn a_candidate_that_reads_nothing_is_dropped() {
     upgraded(&served, &target).await;
 }
 
-#[tokio::test]
+/// A connection to `server` in memory, for tests whose clock stands still while anybody has something to do.
+fn in_memory(server: &Server) -> Raw<DuplexStream> {
+    let (client, stream) = tokio::io::duplex(64 * 1024);
+    let connection = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), server.service())
+        .with_upgrades();
+    tokio::spawn(connection);
+    Raw::over(client)
+}
+
+#[tokio::test(start_paused = true)]
 async fn slow_handlers_at_the_bound_do_not_cost_the_client_its_heartbeat() {
-    let served = serve(|options| {
+    let server = server(|options| {
         options.max_pending_handlers = 1;
         options.ping_interval = Duration::from_millis(200);
         options.ping_timeout = Duration::from_millis(200);
-    })
-    .await;
-    served
-        .server
-        .on("slow", async |socket: Socket, Data(n): Data<u32>| {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            let _ = socket.emit("done", n);
-        });
-    let (mut socket, _) = served.websocket("EIO=4&transport=websocket", "").await;
+    });
+    server.on("slow", async |socket: Socket, Data(n): Data<u32>| {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let _ = socket.emit("done", n);
+    });
+    let mut socket = in_memory(&server);
+    let request = websocket_request("EIO=4&transport=websocket", "");
+    socket.send(&request).await;
+    assert_eq!(socket.answer().await.status, 101);
     assert!(socket.text().await.starts_with('0'));
     socket.send_text("40").await;
     assert!(socket.text().await.starts_with("40"));
     for n in 0..30 {
         socket.send_text(&format!("42[\"slow\",{n}]")).await;
     }
+    let start = tokio::time::Instant::now();
     let mut done = 0;
     while done < 30 {
         match socket.text().await.as_str() {
@@ -186,6 +199,10 @@ async fn slow_handlers_at_the_bound_do_not_cost_the_client_its_heartbeat() {
             }
         }
     }
+    assert!(
+        start.elapsed() > Duration::from_secs(1),
+        "several heartbeats"
+    );
 }
 
 #[tokio::test]
@@ -585,13 +602,16 @@ async fn an_upgrade_under_traffic_both_ways_loses_and_reorders_nothing() {
     let (target, mut poll) = joined(&served).await;
     let mut inbound = Inbound::default();
     let server = served.server.clone();
+    // Each permit lets eight go, so that there are some before, during and after the upgrade.
+    let pace = Arc::new(Semaphore::new(0));
+    let paced = Arc::clone(&pace);
     let ticker = tokio::spawn(async move {
         for n in 0..TICKS {
+            if n % 8 == 0 {
+                paced.acquire().await.unwrap().forget();
+            }
             let data = Bytes::copy_from_slice(&attachment(n));
             server.emit("tick", (n, data)).unwrap();
-            if n % 8 == 0 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
         }
     });
     let mut post = served.connect().await;
@@ -608,6 +628,7 @@ async fn an_upgrade_under_traffic_both_ways_loses_and_reorders_nothing() {
             })
             .collect();
         sent += 10;
+        pace.add_permits(5);
         poll.request("GET", &target, "", b"").await;
         assert_eq!(post.post(&target, &body.join("\u{1e}")).await.text(), "ok");
         inbound.payload(poll.answer().await.text());
@@ -631,6 +652,7 @@ async fn an_upgrade_under_traffic_both_ways_loses_and_reorders_nothing() {
         queue(&mut segment, sent);
         sent += 1;
         if sent % 50 == 0 {
+            pace.add_permits(25);
             socket.send_bytes(&segment).await;
             segment.clear();
             for _ in 0..20 {
@@ -638,6 +660,7 @@ async fn an_upgrade_under_traffic_both_ways_loses_and_reorders_nothing() {
             }
         }
     }
+    pace.add_permits(TICKS as usize);
     while inbound
         .packets
         .last()

@@ -9,7 +9,7 @@ use futures_util::stream::FuturesOrdered;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, ServerErrorKind, Value};
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::connect::Server;
 use crate::outbound::{OutQueue, Outgoing};
@@ -92,7 +92,14 @@ impl<'a> Window<'a> {
         let limit = self.shared.config.heartbeat_timeout;
         let mut look = interval(limit / 4);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut doubts = self.shared.doubts.subscribe();
         loop {
+            if doubts.has_changed().unwrap_or(false) {
+                doubts.mark_unchanged();
+                if !self.is_answered().await {
+                    return End::Lost;
+                }
+            }
             self.fill();
             if self.under_way.is_empty() {
                 if !self.refused.is_empty() {
@@ -117,6 +124,7 @@ impl<'a> Window<'a> {
                 }
                 () = self.queue.filled(), if may_fill => {}
                 () = lost.notified() => return End::Lost,
+                Ok(()) = doubts.changed() => doubts.mark_changed(),
                 () = self.shared.closing.cancelled(), if self.under_way.is_empty() => {}
                 _ = look.tick() => {
                     let oldest = self.sent.front();
@@ -132,6 +140,14 @@ impl<'a> Window<'a> {
                 }
             }
         }
+    }
+
+    /// Whether the connection still works. That of the older protocol does not tell when it breaks.
+    async fn is_answered(&mut self) -> bool {
+        let ping = redis::cmd("PING");
+        let answer = ping.query_async::<Value>(&mut self.connection);
+        let limit = self.shared.config.heartbeat_timeout;
+        matches!(timeout(limit, answer).await, Ok(Ok(_)))
     }
 
     fn has_room(&self) -> bool {
@@ -182,7 +198,13 @@ impl<'a> Window<'a> {
         let replies = match replies {
             Ok(replies) => replies,
             Err(error) => {
-                let lost = batch.iter().filter(|message| !message.is_probe).count();
+                let (probes, lost): (Vec<_>, Vec<_>) =
+                    batch.into_iter().partition(|message| message.is_probe);
+                // It does no harm if it comes twice.
+                for probe in probes {
+                    self.queue.push_probe(probe);
+                }
+                let lost = lost.len();
                 tracing::debug!(%error, lost, "the fate of messages is unknown");
                 self.shared.dropped(lost);
                 return;

@@ -73,7 +73,10 @@ enum Connection {
     /// Of the newer protocol, in which the server pushes what was published.
     New(MultiplexedConnection),
     /// Of the older one, with the task that reads it.
-    Old(PubSubSink, Arc<AbortOnDropHandle<()>>),
+    Old(
+        PubSubSink,
+        #[expect(dead_code, reason = "ends the task when dropped")] Arc<AbortOnDropHandle<()>>,
+    ),
 }
 
 impl std::fmt::Debug for Connection {

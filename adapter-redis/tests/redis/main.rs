@@ -1,5 +1,6 @@
 //! The adapter with real servers.
 
+mod garbage;
 mod laws;
 mod outage;
 mod support;

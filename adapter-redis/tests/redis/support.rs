@@ -96,8 +96,17 @@ impl Node {
         self.adapter.publish(&self.message(event(number)))
     }
 
-    /// The numbers of the events heard from a node.
-    pub(crate) fn numbers_of(&self, _sender: &Self) -> Vec<u64> {
+    /// A message of a size.
+    pub(crate) fn large(&self, size: usize) -> ClusterMessage {
+        self.message(Operation::Broadcast {
+            payload: Payload::from_values(&["x".into(), "y".repeat(size).into()]),
+            target: Target::all(),
+            request: None,
+        })
+    }
+
+    /// The numbers of the events that were heard.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
         let messages = self.heard.messages.lock();
         messages.iter().filter_map(number).collect()
     }

@@ -12,6 +12,10 @@ use crate::packet::placeholders_are_sound;
 use crate::payload::{Attachments, Payload, event_name};
 use crate::value::{self, MAX_DEPTH, Value};
 
+/// How many levels down arguments and other values of the application begin at most: `data`, its
+/// `sockets`, one of them, and its `data`.
+const LEVELS: usize = 4;
+
 /// A whole message.
 #[derive(Debug)]
 pub(super) enum Document {
@@ -46,13 +50,13 @@ impl Document {
         }
     }
 
-    /// The outermost value. Arguments begin at most `levels` levels below it.
-    pub(super) fn root(&self, levels: usize) -> Part<'_> {
+    /// The outermost value.
+    pub(super) fn root(&self) -> Part<'_> {
         match self {
             Self::Json(document) => Part::Json {
                 document,
                 text: document,
-                depth: MAX_DEPTH + levels,
+                depth: MAX_DEPTH + LEVELS,
             },
             Self::Pack(document) => Part::Pack {
                 document,
@@ -63,6 +67,23 @@ impl Document {
 }
 
 impl<'a> Part<'a> {
+    /// The same, for reading with [`pick`](Self::pick) where arguments begin at most `levels` levels
+    /// below it.
+    pub(super) fn above_arguments(self, levels: usize) -> Self {
+        match self {
+            Part::Json {
+                document,
+                text,
+                depth,
+            } => Part::Json {
+                document,
+                text,
+                depth: depth.min(MAX_DEPTH + levels),
+            },
+            Part::Pack { .. } => self,
+        }
+    }
+
     /// The members of an object by their names; of a name that occurs twice the last one. What is
     /// `undefined` is not there.
     pub(super) fn pick<const N: usize>(

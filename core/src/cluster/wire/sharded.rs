@@ -178,7 +178,7 @@ impl Sharded {
         let channel = channel.strip_prefix(&self.prefix);
         let channel = channel.ok_or(WireError::Channel)?;
         let document = Document::new(payload)?;
-        let Some(message) = message::read(&self.me, document.root(3))? else {
+        let Some(message) = message::read(&self.me, document.root())? else {
             return Ok(Decoded::Skip);
         };
         // A namespace may have a name that is longer by what looks like a room.

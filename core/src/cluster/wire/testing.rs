@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::Encoded;
 use crate::cluster::{ClusterMessage, ClusterResponse, Operation, ResponseBody, SocketSnapshot};
+use crate::fuzz;
 use crate::ids::{NodeId, RequestId, Room, SocketId};
 use crate::payload::Payload;
 use crate::target::{Flags, Target};
@@ -46,6 +48,18 @@ pub(super) fn unhex(digits: &str) -> Bytes {
         u8::from_str_radix(pair, 16).expect("hexadecimal digits")
     };
     pairs.map(byte).collect::<Vec<_>>().into()
+}
+
+/// Changes a byte, cuts, and lets `fuzz::node_wire` look at it on all channels; `form` is the lowest
+/// bit of its mode.
+pub(super) fn spoil(bytes: &[u8], at: Index, byte: u8, end: Index, form: u8) {
+    let mut changed = bytes.to_vec();
+    changed[at.index(bytes.len())] = byte;
+    for bytes in [bytes, &changed, &changed[..end.index(bytes.len())]] {
+        for channel in 0..5 {
+            fuzz::node_wire(&[&[channel << 1 | form], bytes].concat());
+        }
+    }
 }
 
 /// The payload of a name and these arguments, as JSON.

@@ -189,7 +189,7 @@ pub(super) fn decode_broadcast(
     let document = Document::new(payload)?;
     let mut parts = [None; 3];
     let mut at = 0;
-    document.root(3).each("broadcast", |part| {
+    document.root().each("broadcast", |part| {
         if let Some(slot) = parts.get_mut(at) {
             *slot = part;
         }
@@ -259,7 +259,7 @@ pub(super) fn decode_request(
         "room",
         NATIVE,
     ];
-    let parts = document.root(2).pick("request", names)?;
+    let parts = document.root().above_arguments(2).pick("request", names)?;
     let [
         kind,
         uid,

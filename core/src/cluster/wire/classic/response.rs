@@ -104,7 +104,7 @@ pub(super) fn decode(namespace: &str, payload: &Bytes) -> Result<Decoded, WireEr
         "sockets",
         "rooms",
     ];
-    let parts = document.root(1).pick("response", names)?;
+    let parts = document.root().pick("response", names)?;
     let [kind, request, count, packet, data, sockets, rooms] = parts;
     let request = node_js::request(request)?.ok_or(WireError::Member("requestId"))?;
     let argument =

@@ -575,21 +575,19 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_do_no_harm(
+    fn spoiled_messages_do_no_harm(
         message in testing::message(),
+        response in testing::response(),
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
         end in any::<prop::sample::Index>(),
     ) {
         let sender = Classic::new("io", NodeId::generate());
-        let wire = sender.encode(&message, false).expect("encodable").expect("bytes");
-        let mut bytes = wire.payload.to_vec();
-        let at = at.index(bytes.len());
-        bytes[at] = byte;
-        for bytes in [&bytes[..], &bytes[..end.index(bytes.len())]] {
-            for channel in [&wire.channel, "io#/#", "io-request#/#", "io-response#/#"] {
-                let _ = ours("io").decode(channel, &Bytes::copy_from_slice(bytes), |_, _| true);
-            }
+        let message = sender.encode(&message, false).expect("encodable").expect("bytes");
+        let to = NodeId::foreign("1");
+        let response = sender.encode_response(&to, &response).expect("encodable").expect("bytes");
+        for bytes in [message.payload, response.payload] {
+            testing::spoil(&bytes, at, byte, end, 0);
         }
     }
 }

@@ -196,7 +196,9 @@ pub(super) fn decode(
     has_room: impl Fn(&str, &str) -> bool,
 ) -> Result<Decoded, WireError> {
     let names = ["packet", "opts", "requestId", "rooms", "close"];
-    let [packet, opts, request, rooms, close] = frame.data.pick("data", names)?;
+    let levels = if frame.kind == kind::BROADCAST { 2 } else { 1 };
+    let data = frame.data.above_arguments(levels);
+    let [packet, opts, request, rooms, close] = data.pick("data", names)?;
     let request = node_js::request(request)?;
     let target = || node_js::target(opts.ok_or(WireError::Member("opts"))?);
     let operation = match frame.kind {

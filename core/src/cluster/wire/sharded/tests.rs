@@ -383,4 +383,20 @@ proptest! {
         let decoded = ours().decode(&wire.channel, &wire.payload, |_, _| true);
         prop_assert_eq!(decoded, Ok(Decoded::Response(response)));
     }
+
+    #[test]
+    fn spoiled_messages_do_no_harm(
+        message in testing::message(),
+        response in testing::response(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+        end in any::<prop::sample::Index>(),
+    ) {
+        let message = ours().encode(&message, false).expect("encodable");
+        let to = NodeId::foreign("1");
+        let response = ours().encode_response(&to, &response).expect("encodable");
+        for wire in message.into_iter().chain(response) {
+            testing::spoil(&wire.payload, at, byte, end, 1);
+        }
+    }
 }

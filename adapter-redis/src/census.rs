@@ -1,0 +1,165 @@
+//! Counts the members that are not ours.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use parking_lot::RwLock;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisResult};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::connect::{Layout, Server, timed_out};
+use crate::inbound::{Inbound, InboundQueue};
+use crate::interests::Interests;
+use crate::listeners::count;
+use crate::route::Routes;
+use crate::shared::Shared;
+
+/// Before a number that has grown is believed: one of our nodes that comes or goes is counted on
+/// two channels, not quite at the same time.
+const DOUBT: Duration = Duration::from_millis(30);
+
+/// How many foreign members hear each namespace.
+#[derive(Debug, Default)]
+pub(crate) struct Foreign {
+    counts: RwLock<HashMap<String, usize>>,
+    /// Something happened that makes a new count worth while.
+    pub(crate) recount: Notify,
+}
+
+impl Foreign {
+    pub(crate) fn of(&self, namespace: &str) -> usize {
+        self.counts.read().get(namespace).copied().unwrap_or(0)
+    }
+
+    /// Takes new counts over, and says which have changed.
+    fn update(&self, counts: HashMap<String, usize>) -> Vec<(String, usize)> {
+        let mut known = self.counts.write();
+        let changed = counts
+            .iter()
+            .filter(|(namespace, count)| known.get(*namespace).copied().unwrap_or(0) != **count);
+        let changed = changed.map(|(namespace, &count)| (namespace.clone(), count));
+        let changed = changed.collect();
+        *known = counts;
+        changed
+    }
+
+    fn has_grown(&self, counts: &HashMap<String, usize>) -> bool {
+        let known = self.counts.read();
+        let known = |namespace| known.get(namespace).copied().unwrap_or(0);
+        counts
+            .iter()
+            .any(|(namespace, &count)| count > known(namespace))
+    }
+}
+
+/// The task that counts.
+pub(crate) struct Census {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) interests: Arc<Interests>,
+    pub(crate) foreign: Arc<Foreign>,
+    pub(crate) inbound: Arc<InboundQueue>,
+}
+
+impl Census {
+    pub(crate) async fn run(self) {
+        let shared = Arc::clone(&self.shared);
+        tokio::select! {
+            () = shared.stop.cancelled() => {}
+            () = self.keep_counting() => {}
+        }
+    }
+
+    async fn keep_counting(self) {
+        let mut connections = HashMap::new();
+        // Before, nobody could answer.
+        self.shared.subscribed().await;
+        loop {
+            if let Err(error) = self.look(&mut connections).await {
+                tracing::debug!(%error, "members cannot be counted");
+                connections.clear();
+            }
+            tokio::select! {
+                () = sleep(self.shared.config.count_interval) => {}
+                () = self.foreign.recount.notified() => {}
+            }
+        }
+    }
+
+    async fn look(
+        &self,
+        connections: &mut HashMap<String, MultiplexedConnection>,
+    ) -> RedisResult<()> {
+        let layout = self.shared.layouts.current().ok_or_else(timed_out)?;
+        connections.retain(|name, _| layout.servers.iter().any(|server| server.name == *name));
+        let mut counts = self.count(&layout, connections).await?;
+        if self.foreign.has_grown(&counts) {
+            sleep(DOUBT).await;
+            let again = self.count(&layout, connections).await?;
+            for (namespace, count) in &mut counts {
+                *count = (*count).min(again.get(namespace).copied().unwrap_or(0));
+            }
+        }
+        for (namespace, count) in self.foreign.update(counts) {
+            self.inbound.tell(Inbound::Foreign { namespace, count });
+        }
+        Ok(())
+    }
+
+    /// Foreign members of each namespace, as the servers tell at this moment.
+    async fn count(
+        &self,
+        layout: &Layout,
+        connections: &mut HashMap<String, MultiplexedConnection>,
+    ) -> RedisResult<HashMap<String, usize>> {
+        let namespaces = self.interests.namespaces();
+        let counted: Vec<_> = namespaces
+            .iter()
+            .map(|name| self.routes.counted(name))
+            .collect();
+        let mut channels: Vec<&str> = vec![self.routes.all()];
+        for pair in &counted {
+            channels.extend([pair.all.as_str(), pair.ours.as_str()]);
+        }
+        for server in &layout.servers {
+            if !connections.contains_key(&server.name) {
+                let connection = self.connect(server).await?;
+                connections.insert(server.name.clone(), connection);
+            }
+        }
+        let is_sharded = self.shared.config.mode.is_sharded();
+        let asked = connections.values_mut().map(|connection| {
+            let channels = &channels;
+            async move { count(connection, is_sharded, channels).await }
+        });
+        let mut sums: HashMap<String, u64> = HashMap::new();
+        for told in join_all(asked).await {
+            for (channel, listeners) in told? {
+                *sums.entry(channel).or_default() += listeners;
+            }
+        }
+        let sum = |channel: &str| sums.get(channel).copied().unwrap_or(0);
+        let counts = namespaces
+            .into_iter()
+            .zip(&counted)
+            .map(|(namespace, pair)| {
+                let foreign = sum(&pair.all).saturating_sub(sum(&pair.ours));
+                (namespace, usize::try_from(foreign).unwrap_or(usize::MAX))
+            });
+        let counts = counts.collect();
+        if self.shared.counters.is_up() {
+            self.shared.listeners.remember(sums);
+        }
+        Ok(counts)
+    }
+
+    async fn connect(&self, server: &Server) -> RedisResult<MultiplexedConnection> {
+        let patience = self.shared.config.heartbeat_timeout;
+        let settings = AsyncConnectionConfig::new().set_response_timeout(Some(patience));
+        self.shared.connector.connect(server, settings).await
+    }
+}

@@ -1,0 +1,129 @@
+use socketio_core::cluster::wire::Decoded;
+use socketio_core::cluster::{ClusterMessage, ClusterResponse, Interest, Operation, ResponseBody};
+use socketio_core::ids::{NodeId, RequestId, Room};
+use socketio_core::payload::Payload;
+use socketio_core::target::Target;
+
+use super::Routes;
+use crate::config::{Mode, RedisConfig};
+use crate::interests::Interests;
+use crate::outbound::Outgoing;
+
+fn routes(mode: Mode) -> (Routes, NodeId) {
+    let mut config = RedisConfig::new("redis://host");
+    config.mode = mode;
+    let me = NodeId::from("0123456789abcdef");
+    (Routes::new(&config, &me), me)
+}
+
+fn message(operation: Operation) -> ClusterMessage {
+    ClusterMessage {
+        node: NodeId::from("0123456789abcdef"),
+        namespace: "/".into(),
+        sequence: None,
+        operation,
+    }
+}
+
+fn broadcast(request: Option<RequestId>) -> Operation {
+    Operation::Broadcast {
+        payload: Payload::from_values(&["x".into()]),
+        target: Target::room("r1"),
+        request,
+    }
+}
+
+fn channels(outgoing: &[Outgoing]) -> Vec<String> {
+    let names = outgoing
+        .iter()
+        .map(|one| String::from_utf8_lossy(&one.channel));
+    names.map(|name| name.into_owned()).collect()
+}
+
+#[test]
+fn what_all_understand_goes_out_once() {
+    for (mode, channel) in [
+        (Mode::Pubsub, "socket.io#/#r1#"),
+        (Mode::ShardedStatic, "socket.io#/#"),
+        (Mode::ShardedDynamic, "socket.io#/#r1#"),
+    ] {
+        let (routes, _) = routes(mode);
+        for foreign in [0, 1] {
+            let outgoing = routes.message(&message(broadcast(None)), foreign);
+            assert_eq!(channels(&outgoing.expect("it is small")), [channel]);
+        }
+    }
+}
+
+#[test]
+fn requests_are_copied_for_members_of_node_js_only() {
+    let (routes, _) = routes(Mode::Pubsub);
+    let request = message(broadcast(Some(RequestId::generate())));
+    let alone = routes.message(&request, 0).expect("it is small");
+    assert_eq!(channels(&alone), ["socket.io-cluster#"]);
+    let mixed = routes.message(&request, 1).expect("it is small");
+    assert_eq!(
+        channels(&mixed),
+        ["socket.io-cluster#", "socket.io-request#/#"]
+    );
+    // Another node of ours hears both, and acts once.
+    let (other, _) = self::routes(Mode::Pubsub);
+    let interests = Interests::default();
+    let native = other.decode(&mixed[0].channel, &mixed[0].payload, &interests);
+    assert_eq!(native.expect("it is ours"), Decoded::Message(request));
+    let copy = other.decode(&mixed[1].channel, &mixed[1].payload, &interests);
+    assert_eq!(copy.expect("it is understood"), Decoded::Skip);
+}
+
+#[test]
+fn heartbeats_stay_among_ours() {
+    let (routes, _) = routes(Mode::ShardedStatic);
+    let outgoing = routes.message(&message(Operation::Heartbeat), 3);
+    assert_eq!(
+        channels(&outgoing.expect("it is small")),
+        ["socket.io-cluster#"]
+    );
+}
+
+#[test]
+fn answers_take_the_wire_of_who_asked() {
+    let (routes, _) = routes(Mode::Pubsub);
+    let response = ClusterResponse {
+        node: None,
+        namespace: "/".into(),
+        request: RequestId::from("abc"),
+        body: ResponseBody::Recipients {
+            count: 1,
+            sockets: Vec::new(),
+        },
+    };
+    let ours = NodeId::from("fedcba9876543210");
+    let outgoing = routes.response(&ours, &response).expect("it is small");
+    assert_eq!(channels(&outgoing), ["socket.io-cluster#fedcba9876543210#"]);
+    let theirs = NodeId::foreign("GgE0Qy");
+    let outgoing = routes.response(&theirs, &response).expect("it is small");
+    assert_eq!(channels(&outgoing), ["socket.io-response#/#"]);
+}
+
+#[test]
+fn events_for_rooms_that_are_not_here_are_not_read() {
+    let (routes, _) = routes(Mode::Pubsub);
+    let mut config = RedisConfig::new("redis://host");
+    config.mode = Mode::Pubsub;
+    let other = NodeId::from("fedcba9876543210");
+    let sender = Routes::new(&config, &other);
+    let mut event = message(broadcast(None));
+    event.node = other;
+    let outgoing = sender.message(&event, 0).expect("it is small").remove(0);
+    let interests = Interests::default();
+    interests.note(Interest::NamespaceOpened("/"));
+    let decoded = routes.decode(&outgoing.channel, &outgoing.payload, &interests);
+    assert_eq!(decoded.expect("it is understood"), Decoded::Skip);
+    interests.note(Interest::RoomOpened {
+        namespace: "/",
+        room: &Room::from("r1"),
+        private: false,
+    });
+    let decoded = routes.decode(&outgoing.channel, &outgoing.payload, &interests);
+    assert_eq!(decoded.expect("it is understood"), Decoded::Message(event));
+}

@@ -1,0 +1,102 @@
+//! The wire of Node's members: classic or sharded.
+
+use bytes::Bytes;
+use socketio_core::cluster::wire::{Classic, Decoded, Encoded, Sharded, ShardedMode, WireError};
+use socketio_core::cluster::{ClusterMessage, ClusterResponse};
+use socketio_core::ids::NodeId;
+
+use crate::channel::{Channel, Kind};
+use crate::config::{Mode, RedisConfig};
+
+#[derive(Debug)]
+pub(super) enum Wire {
+    Classic(Classic),
+    Sharded(Sharded),
+}
+
+impl Wire {
+    pub(super) fn new(config: &RedisConfig, me: &NodeId) -> Self {
+        let mode = match config.mode {
+            Mode::Pubsub => return Self::Classic(Classic::new(&config.prefix, me.clone())),
+            Mode::ShardedStatic => ShardedMode::Static,
+            Mode::ShardedDynamic => ShardedMode::Dynamic,
+            Mode::ShardedDynamicPrivate => ShardedMode::DynamicPrivate,
+        };
+        Self::Sharded(Sharded::new(&config.prefix, mode, me.clone()))
+    }
+
+    pub(super) fn channels(&self, namespace: &str) -> Vec<Channel> {
+        match self {
+            Self::Classic(classic) => {
+                let channels = classic.namespace(namespace);
+                vec![
+                    Channel::new(Kind::Pattern, channels.pattern),
+                    Channel::new(Kind::Plain, channels.request),
+                    Channel::new(Kind::Plain, channels.response),
+                    Channel::new(Kind::Plain, channels.own_response),
+                ]
+            }
+            Self::Sharded(sharded) => {
+                let channels = sharded.channels(namespace);
+                let names = [channels.common, channels.own_response];
+                names.map(|name| Channel::new(Kind::Sharded, name)).to_vec()
+            }
+        }
+    }
+
+    pub(super) fn channel_of_room(
+        &self,
+        namespace: &str,
+        room: &str,
+        private: bool,
+    ) -> Option<Channel> {
+        match self {
+            Self::Sharded(sharded) if sharded.subscribes(room, private) => {
+                let name = sharded.room_channel(namespace, room);
+                Some(Channel::new(Kind::Sharded, name))
+            }
+            Self::Classic(_) | Self::Sharded(_) => None,
+        }
+    }
+
+    pub(super) fn counting(&self, namespace: &str) -> String {
+        match self {
+            Self::Classic(classic) => classic.namespace(namespace).counting,
+            Self::Sharded(sharded) => sharded.channels(namespace).counting,
+        }
+    }
+
+    pub(super) fn encode(
+        &self,
+        message: &ClusterMessage,
+        native_too: bool,
+    ) -> Result<Option<Encoded>, WireError> {
+        match self {
+            Self::Classic(classic) => classic.encode(message, native_too),
+            Self::Sharded(sharded) => sharded.encode(message, native_too),
+        }
+    }
+
+    pub(super) fn encode_response(
+        &self,
+        to: &NodeId,
+        response: &ClusterResponse,
+    ) -> Result<Option<Encoded>, WireError> {
+        match self {
+            Self::Classic(classic) => classic.encode_response(to, response),
+            Self::Sharded(sharded) => sharded.encode_response(to, response),
+        }
+    }
+
+    pub(super) fn decode(
+        &self,
+        channel: &str,
+        payload: &Bytes,
+        has_room: impl Fn(&str, &str) -> bool,
+    ) -> Result<Decoded, WireError> {
+        match self {
+            Self::Classic(classic) => classic.decode(channel, payload, has_room),
+            Self::Sharded(sharded) => sharded.decode(channel, payload, has_room),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Anything may be on the channels.
+
+use socketio_adapter_redis::{Mode, RedisConfig};
+use socketio_core::cluster::Adapter;
+use socketio_testkit::Redis;
+
+use crate::support::{Node, until};
+
+/// Formats of others, broken ones, and none at all.
+const GARBAGE: &[&[u8]] = &[
+    b"",
+    b"\0",
+    b"{",
+    b"{}",
+    b"[]",
+    b"null",
+    b"NaN",
+    b"\xff\xfe\xfd",
+    b"{\"type\":3,\"uid\":\"\xed\xa0\x80\"}",
+    b"{\"uid\":1,\"type\":99999999999999999999999999}",
+    b"{\"type\":5}",
+    b"\x93\xa6GgE0Qy\xc0\xc0",
+    b"\xdd\xff\xff\xff\xff",
+    b"\xdf\xff\xff\xff\xff\xc1",
+    b"\x80\x04\x95\x17\x00\x00\x00\x00\x00\x00\x00}\x94",
+    b"{\"method\":\"emit\",\"event\":\"x\",\"data\":[],\"namespace\":\"/\",\"host_id\":\"h\"}",
+    b"\x81\xa4node\xc4\x10",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_bytes_stop_the_listener() {
+    let server = Redis::start();
+    for mode in [Mode::Pubsub, Mode::ShardedDynamicPrivate] {
+        let mut config = RedisConfig::new(server.url());
+        config.mode = mode;
+        let (a, b) = (Node::start(&config).await, Node::start(&config).await);
+        until("both are up", || a.is_up() && b.is_up()).await;
+        let verb = if mode == Mode::Pubsub {
+            "PUBLISH"
+        } else {
+            "SPUBLISH"
+        };
+        let own = format!("socket.io-cluster#{}#", b.id);
+        let names = [
+            "socket.io-cluster#",
+            &own,
+            "socket.io-cluster#/#ours",
+            "socket.io#/#",
+            "socket.io#/#room#",
+            "socket.io-request#/#",
+            "socket.io-response#/#",
+        ];
+        let mut connection = server.connection();
+        let mut heard = 0;
+        let nested = vec![0x91; 100_000];
+        let deep = vec![b'['; 100_000];
+        for name in names {
+            for payload in GARBAGE.iter().copied().chain([&nested[..], &deep[..]]) {
+                let mut command = redis::cmd(verb);
+                command.arg(name).arg(payload);
+                heard += command
+                    .query::<u64>(&mut connection)
+                    .expect("it is published");
+            }
+        }
+        assert!(heard >= 2 * 40, "nobody subscribes what is tested: {heard}");
+        until("it is counted", || b.adapter.status().decode_errors >= 40).await;
+        a.publish(1).expect("there is room");
+        until("the listener goes on", || b.numbers().last() == Some(&1)).await;
+        assert!(a.is_up() && b.is_up());
+        a.adapter.close().await;
+        b.adapter.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channels_are_counted_once_and_given_back() {
+    let server = Redis::start();
+    let config = RedisConfig::new(server.url());
+    let (a, b) = (Node::start(&config).await, Node::start(&config).await);
+    until("both are up", || a.is_up() && b.is_up()).await;
+    // What Node's adapter counts its members by.
+    assert_eq!(server.subscribers("socket.io-request#/#"), 2);
+    assert_eq!(server.subscribers("socket.io-cluster#/#ours"), 2);
+    assert_eq!(a.adapter.foreign("/"), 0);
+    a.adapter.close().await;
+    until("it is gone", || {
+        server.subscribers("socket.io-request#/#") == 1
+    })
+    .await;
+    b.adapter.close().await;
+    until("all are gone", || {
+        server.subscribers("socket.io-request#/#") == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_of_other_software_are_counted() {
+    let server = Redis::start();
+    let config = RedisConfig::new(server.url());
+    let node = Node::start(&config).await;
+    let mut connection = server.connection();
+    let mut other = connection.as_pubsub();
+    other
+        .subscribe("socket.io-request#/#")
+        .expect("it is subscribed");
+    until("it is counted", || node.adapter.foreign("/") == 1).await;
+    until("the handler knows", || {
+        node.heard.foreign.lock().as_slice() == [("/".to_owned(), 1)]
+    })
+    .await;
+    other
+        .unsubscribe("socket.io-request#/#")
+        .expect("it is unsubscribed");
+    until("it has left", || node.adapter.foreign("/") == 0).await;
+}
