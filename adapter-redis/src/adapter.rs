@@ -10,21 +10,16 @@ use socketio_core::cluster::{
 };
 use socketio_core::ids::NodeId;
 use tokio::time::timeout;
-use tokio_util::sync::DropGuard;
-use tokio_util::task::TaskTracker;
 
 use crate::census::{Census, Foreign};
 use crate::channel::Wanted;
 use crate::config::{ConfigError, RedisConfig};
-use crate::deliver;
-use crate::inbound::InboundQueue;
+use crate::hearing::Hearing;
 use crate::interests::Interests;
-use crate::outbox::Outbox;
-use crate::probe::Probe;
-use crate::route::{Routes, own_channel};
+use crate::route::Routes;
+use crate::sending::Sending;
 use crate::shared::Shared;
 use crate::status::Counters;
-use crate::subscription::{State, Subscription};
 
 /// Carries cluster messages over Redis. See the [crate].
 pub struct RedisAdapter {
@@ -45,16 +40,9 @@ enum Stage {
 
 /// What there is from the start on.
 struct Running {
-    shared: Arc<Shared>,
-    outbox: Arc<Outbox>,
+    sending: Sending,
+    hearing: Hearing,
     routes: Arc<Routes>,
-    wanted: Arc<Wanted>,
-    /// The tasks that publish; they end when everything is sent.
-    lanes: TaskTracker,
-    /// All others.
-    tasks: TaskTracker,
-    /// Ends the tasks of an adapter that is dropped without being closed.
-    _stop: DropGuard,
 }
 
 impl fmt::Debug for RedisAdapter {
@@ -86,74 +74,42 @@ impl RedisAdapter {
 
     fn running(&self) -> Result<&Running, AdapterError> {
         let running = self.running.get().ok_or(AdapterError::NotStarted)?;
-        match running.shared.closing.is_cancelled() {
+        match running.sending.shared.closing.is_cancelled() {
             true => Err(AdapterError::Closed),
             false => Ok(running),
         }
     }
 
     fn run(&self, handler: Arc<dyn ClusterHandler>) -> Result<Running, ConfigError> {
-        let (config, counters) = (&self.config, &self.counters);
-        let node = handler.node().clone();
-        let routes = Arc::new(Routes::new(config, &node));
-        let own = own_channel(config, &node);
-        let is_sharded = config.mode.is_sharded();
-        let probe = Probe::new(&node, own, is_sharded, Arc::clone(counters));
-        let shared = Shared::new(config.clone(), Arc::clone(counters), Some(probe))?;
-        let shared = Arc::new(shared);
-        let (lanes, tasks) = (TaskTracker::new(), TaskTracker::new());
-        let outbox = Arc::new(Outbox::new(Arc::clone(&shared), lanes.clone()));
-        let inbound = Arc::new(InboundQueue::new(
-            Arc::clone(counters),
-            config.max_received_messages,
-            config.max_received_bytes,
-        ));
-        let wanted = Arc::new(Wanted::default());
-        for channel in routes.channels() {
-            wanted.add(channel);
-        }
+        let routes = Arc::new(Routes::new(&self.config, handler.node()));
+        let shared = Shared::new(self.config.clone(), Arc::clone(&self.counters))?;
+        let mut channels = routes.channels();
         for namespace in self.interests.namespaces() {
-            let channels = routes.channels_of(&namespace).into_iter();
-            channels.for_each(|channel| wanted.add(channel));
+            channels.extend(routes.channels_of(&namespace));
             for (room, private) in self.interests.rooms(&namespace) {
-                let channel = routes.channel_of_room(&namespace, &room, private);
-                channel.into_iter().for_each(|channel| wanted.add(channel));
+                channels.extend(routes.channel_of_room(&namespace, &room, private));
             }
         }
-        outbox.start();
-        tasks.spawn(keep_layout(Arc::clone(&shared), Arc::clone(&outbox)));
-        let subscription = Subscription {
-            shared: Arc::clone(&shared),
-            inbound: Arc::clone(&inbound),
-            outbox: Arc::clone(&outbox),
-            wanted: Arc::clone(&wanted),
-            state: State::default(),
-        };
-        tasks.spawn(subscription.run());
-        let census = Census {
-            shared: Arc::clone(&shared),
-            routes: Arc::clone(&routes),
-            interests: Arc::clone(&self.interests),
-            foreign: Arc::clone(&self.foreign),
-            inbound: Arc::clone(&inbound),
-        };
-        tasks.spawn(census.run());
-        tasks.spawn(deliver::run(
+        let sending = Sending::start(shared);
+        let hearing = Hearing::start(
+            &sending,
             handler,
             Arc::clone(&routes),
             Arc::clone(&self.interests),
-            Arc::clone(&shared),
-            inbound,
-        ));
-        let stop = shared.stop.clone().drop_guard();
+            channels,
+        );
+        let census = Census {
+            shared: Arc::clone(&sending.shared),
+            routes: Arc::clone(&routes),
+            interests: Arc::clone(&self.interests),
+            foreign: Arc::clone(&self.foreign),
+            inbound: Arc::clone(&hearing.inbound),
+        };
+        sending.tasks.spawn(census.run());
         Ok(Running {
-            shared,
-            outbox,
+            sending,
+            hearing,
             routes,
-            wanted,
-            lanes,
-            tasks,
-            _stop: stop,
         })
     }
 }
@@ -198,13 +154,6 @@ fn follow(routes: &Routes, interests: &Interests, wanted: &Wanted, change: Inter
     }
 }
 
-async fn keep_layout(shared: Arc<Shared>, outbox: Arc<Outbox>) {
-    tokio::select! {
-        () = shared.stop.cancelled() => {}
-        () = shared.layouts.keep(&shared, |layout| outbox.install(layout)) => {}
-    }
-}
-
 impl Adapter for RedisAdapter {
     fn name(&self) -> &'static str {
         "redis"
@@ -226,7 +175,7 @@ impl Adapter for RedisAdapter {
             // Who asks the others something right after the start should hear their answers, if
             // that is possible at all.
             let limit = self.config.connect_timeout;
-            let _ = timeout(limit, running.shared.progress.notified()).await;
+            let _ = timeout(limit, running.sending.shared.progress.notified()).await;
             Ok(())
         })
     }
@@ -236,14 +185,14 @@ impl Adapter for RedisAdapter {
         let foreign = self.foreign.of(&message.namespace);
         let encoded = running.routes.message(message, foreign);
         let encoded = encoded.map_err(|error| AdapterError::Encode(Box::new(error)))?;
-        running.outbox.push(encoded)
+        running.sending.outbox.push(encoded)
     }
 
     fn respond(&self, to: &NodeId, response: ClusterResponse) -> Result<(), AdapterError> {
         let running = self.running()?;
         let encoded = running.routes.response(to, &response);
         let encoded = encoded.map_err(|error| AdapterError::Encode(Box::new(error)))?;
-        running.outbox.push(encoded)
+        running.sending.outbox.push(encoded)
     }
 
     fn carries_sequence(&self, operation: &Operation) -> bool {
@@ -259,7 +208,7 @@ impl Adapter for RedisAdapter {
         let _stage = self.stage.lock();
         match self.running.get() {
             Some(running) => {
-                let wanted = &running.wanted;
+                let wanted = &running.hearing.wanted;
                 follow(&running.routes, &self.interests, wanted, change);
                 if matches!(change, Interest::NamespaceOpened(_)) {
                     self.foreign.recount.notify_one();
@@ -277,28 +226,16 @@ impl Adapter for RedisAdapter {
 
     fn status(&self) -> AdapterStatus {
         let running = self.running.get();
-        let (messages, bytes) = running.map_or((0, 0), |running| running.outbox.used());
+        let (messages, bytes) = running.map_or((0, 0), |running| running.sending.outbox.used());
         self.counters.status(messages, bytes)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             *self.stage.lock() = Stage::Closed;
-            let Some(running) = self.running.get() else {
-                return;
-            };
-            running.shared.closing.cancel();
-            running.lanes.close();
-            if timeout(self.config.close_timeout, running.lanes.wait())
-                .await
-                .is_err()
-            {
-                tracing::warn!("not everything could be sent before the close");
+            if let Some(running) = self.running.get() {
+                running.sending.close().await;
             }
-            running.shared.stop.cancel();
-            running.lanes.wait().await;
-            running.tasks.close();
-            running.tasks.wait().await;
         })
     }
 }

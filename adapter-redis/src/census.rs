@@ -4,17 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use parking_lot::RwLock;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisResult};
+use redis::RedisResult;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::connect::{Layout, Server, timed_out};
 use crate::inbound::{Inbound, InboundQueue};
 use crate::interests::Interests;
-use crate::listeners::count;
+use crate::listeners::Tally;
 use crate::route::Routes;
 use crate::shared::Shared;
 
@@ -75,13 +72,12 @@ impl Census {
     }
 
     async fn keep_counting(self) {
-        let mut connections = HashMap::new();
+        let mut tally = Tally::default();
         // Before, nobody could answer.
         self.shared.subscribed().await;
         loop {
-            if let Err(error) = self.look(&mut connections).await {
+            if let Err(error) = self.look(&mut tally).await {
                 tracing::debug!(%error, "members cannot be counted");
-                connections.clear();
             }
             tokio::select! {
                 () = sleep(self.shared.config.count_interval) => {}
@@ -90,16 +86,11 @@ impl Census {
         }
     }
 
-    async fn look(
-        &self,
-        connections: &mut HashMap<String, MultiplexedConnection>,
-    ) -> RedisResult<()> {
-        let layout = self.shared.layouts.current().ok_or_else(timed_out)?;
-        connections.retain(|name, _| layout.servers.iter().any(|server| server.name == *name));
-        let mut counts = self.count(&layout, connections).await?;
+    async fn look(&self, tally: &mut Tally) -> RedisResult<()> {
+        let mut counts = self.count(tally).await?;
         if self.foreign.has_grown(&counts) {
             sleep(DOUBT).await;
-            let again = self.count(&layout, connections).await?;
+            let again = self.count(tally).await?;
             for (namespace, count) in &mut counts {
                 *count = (*count).min(again.get(namespace).copied().unwrap_or(0));
             }
@@ -111,11 +102,7 @@ impl Census {
     }
 
     /// Foreign members of each namespace, as the servers tell at this moment.
-    async fn count(
-        &self,
-        layout: &Layout,
-        connections: &mut HashMap<String, MultiplexedConnection>,
-    ) -> RedisResult<HashMap<String, usize>> {
+    async fn count(&self, tally: &mut Tally) -> RedisResult<HashMap<String, usize>> {
         let namespaces = self.interests.namespaces();
         let counted: Vec<_> = namespaces
             .iter()
@@ -125,23 +112,7 @@ impl Census {
         for pair in &counted {
             channels.extend([pair.all.as_str(), pair.ours.as_str()]);
         }
-        for server in &layout.servers {
-            if !connections.contains_key(&server.name) {
-                let connection = self.connect(server).await?;
-                connections.insert(server.name.clone(), connection);
-            }
-        }
-        let is_sharded = self.shared.config.mode.is_sharded();
-        let asked = connections.values_mut().map(|connection| {
-            let channels = &channels;
-            async move { count(connection, is_sharded, channels).await }
-        });
-        let mut sums: HashMap<String, u64> = HashMap::new();
-        for told in join_all(asked).await {
-            for (channel, listeners) in told? {
-                *sums.entry(channel).or_default() += listeners;
-            }
-        }
+        let sums = tally.count(&self.shared, &channels).await?;
         let sum = |channel: &str| sums.get(channel).copied().unwrap_or(0);
         let counts = namespaces
             .into_iter()
@@ -155,11 +126,5 @@ impl Census {
             self.shared.listeners.remember(sums);
         }
         Ok(counts)
-    }
-
-    async fn connect(&self, server: &Server) -> RedisResult<MultiplexedConnection> {
-        let patience = self.shared.config.heartbeat_timeout;
-        let settings = AsyncConnectionConfig::new().set_response_timeout(Some(patience));
-        self.shared.connector.connect(server, settings).await
     }
 }

@@ -47,6 +47,8 @@ struct Inner {
     channels: HashMap<Channel, u32>,
     /// What may have changed since the last look.
     touched: HashSet<Channel>,
+    /// Grows with each channel that comes to be wanted.
+    version: u64,
 }
 
 impl Wanted {
@@ -56,6 +58,7 @@ impl Wanted {
         *count += 1;
         if *count == 1 {
             inner.touched.insert(channel);
+            inner.version += 1;
             self.changed.notify_one();
         }
     }
@@ -71,6 +74,11 @@ impl Wanted {
             inner.touched.insert(channel.clone());
             self.changed.notify_one();
         }
+    }
+
+    /// A number that is larger than before when something more is wanted.
+    pub(crate) fn version(&self) -> u64 {
+        self.inner.lock().version
     }
 
     /// All that are wanted.

@@ -88,6 +88,23 @@ impl Connector {
         }
     }
 
+    /// Connects once, to see whether that works.
+    pub(crate) async fn reach(&self) -> RedisResult<()> {
+        let is_old = self.is_old();
+        let mut reached = self.reach_first().await;
+        if reached.is_err() && self.is_old() != is_old {
+            reached = self.reach_first().await;
+        }
+        reached
+    }
+
+    async fn reach_first(&self) -> RedisResult<()> {
+        let layout = self.layout().await?;
+        let server = layout.servers.first().ok_or_else(timed_out)?;
+        self.connect(server, AsyncConnectionConfig::new()).await?;
+        Ok(())
+    }
+
     /// Connects for commands. What is pushed by the server goes to `push`.
     pub(crate) async fn connect(
         &self,

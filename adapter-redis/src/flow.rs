@@ -23,4 +23,22 @@ impl Flow {
         self.dropped.fetch_add(dropped as u64, Ordering::AcqRel);
         self.settled.notify_waiters();
     }
+
+    /// How many were dropped.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Acquire)
+    }
+
+    /// Waits until all that were added before the call are sent or dropped.
+    pub(crate) async fn flushed(&self) {
+        let added = self.added.load(Ordering::Acquire);
+        loop {
+            let settled = self.settled.notified();
+            let sent = self.sent.load(Ordering::Acquire);
+            if sent + self.dropped() >= added {
+                return;
+            }
+            settled.await;
+        }
+    }
 }

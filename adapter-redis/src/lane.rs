@@ -8,6 +8,7 @@ mod identity;
 mod window;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -40,6 +41,8 @@ pub(crate) enum Target {
 pub(crate) struct Lane {
     pub(crate) target: Target,
     pub(crate) queue: OutQueue,
+    /// Whether there is a connection.
+    pub(crate) is_connected: AtomicBool,
     /// Cancelled when the server is no more one of those that carry messages.
     pub(crate) retired: CancellationToken,
 }
@@ -70,6 +73,10 @@ impl Lane {
                     backoff.reset();
                     let identity = Identity::of(&server, &mut connection).await;
                     if let Some(before) = before {
+                        if shared.probe().is_none() {
+                            // Else the subscriptions are what counts.
+                            shared.counters.reconnects.add(1);
+                        }
                         before.end(&identity, &mut connection).await;
                         shared
                             .listeners
@@ -78,7 +85,10 @@ impl Lane {
                     }
                     before = Some(identity);
                     shared.subscribed().await;
-                    match self.pump(shared, &server, connection, &lost).await {
+                    self.is_connected.store(true, Ordering::Relaxed);
+                    let end = self.pump(shared, &server, connection, &lost).await;
+                    self.is_connected.store(false, Ordering::Relaxed);
+                    match end {
                         End::Closed => return,
                         End::Moved => {}
                         End::Lost => attempt += 1,

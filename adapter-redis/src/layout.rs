@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::RedisResult;
 use tokio::sync::{Notify, watch};
 
 use crate::backoff::Backoff;
-use crate::connect::Layout;
+use crate::connect::{Layout, timed_out};
 use crate::shared::Shared;
 
 /// How often a cluster or the Sentinels are asked although nothing seems wrong: a master may have
@@ -35,6 +36,16 @@ impl Layouts {
 
     pub(crate) fn current(&self) -> Option<Arc<Layout>> {
         self.current.borrow().clone()
+    }
+
+    /// Waits until somebody has told which servers there are.
+    pub(crate) async fn known(&self) -> RedisResult<Arc<Layout>> {
+        let mut current = self.current.subscribe();
+        let known = current.wait_for(Option::is_some).await;
+        known
+            .ok()
+            .and_then(|known| known.clone())
+            .ok_or_else(timed_out)
     }
 
     /// Follows the changes.

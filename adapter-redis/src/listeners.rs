@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+
 use parking_lot::Mutex;
-use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisResult};
 use tokio::time::timeout;
 
-use crate::connect::Server;
+use crate::connect::{Server, timed_out};
 use crate::shared::Shared;
 
 /// Between two looks whether the others are back.
@@ -65,8 +67,60 @@ impl Listeners {
     }
 }
 
+/// Asks all servers how many hear channels, over a connection to each that is kept for that.
+#[derive(Default)]
+pub(crate) struct Tally {
+    connections: HashMap<String, MultiplexedConnection>,
+}
+
+impl Tally {
+    /// How many connections subscribe each channel, on all servers together.
+    pub(crate) async fn count(
+        &mut self,
+        shared: &Shared,
+        channels: &[&str],
+    ) -> RedisResult<HashMap<String, u64>> {
+        let counted = self.count_all(shared, channels).await;
+        if counted.is_err() {
+            self.connections.clear();
+        }
+        counted
+    }
+
+    async fn count_all(
+        &mut self,
+        shared: &Shared,
+        channels: &[&str],
+    ) -> RedisResult<HashMap<String, u64>> {
+        let patience = shared.config.heartbeat_timeout;
+        let layout = shared.layouts.known();
+        let layout = timeout(patience, layout)
+            .await
+            .unwrap_or_else(|_| Err(timed_out()))?;
+        let is_known = |name: &String| layout.servers.iter().any(|server| server.name == *name);
+        self.connections.retain(|name, _| is_known(name));
+        for server in &layout.servers {
+            if !self.connections.contains_key(&server.name) {
+                let settings = AsyncConnectionConfig::new().set_response_timeout(Some(patience));
+                let connection = shared.connector.connect(server, settings).await?;
+                self.connections.insert(server.name.clone(), connection);
+            }
+        }
+        let is_sharded = shared.config.mode.is_sharded();
+        let asked = self.connections.values_mut();
+        let asked = asked.map(|connection| count(connection, is_sharded, channels));
+        let mut sums: HashMap<String, u64> = HashMap::new();
+        for told in join_all(asked).await {
+            for (channel, listeners) in told? {
+                *sums.entry(channel).or_default() += listeners;
+            }
+        }
+        Ok(sums)
+    }
+}
+
 /// How many connections of one server subscribe each channel.
-pub(crate) async fn count(
+async fn count(
     connection: &mut MultiplexedConnection,
     is_sharded: bool,
     channels: &[&str],

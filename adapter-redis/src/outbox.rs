@@ -1,6 +1,7 @@
 //! Brings each message into the lane of the server that is responsible for its channel.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 use socketio_core::cluster::AdapterError;
@@ -78,6 +79,7 @@ impl Outbox {
         let lane = Arc::new(Lane {
             target,
             queue: OutQueue::new(Arc::clone(&self.limits)),
+            is_connected: AtomicBool::new(false),
             retired: CancellationToken::new(),
         });
         let run = Arc::clone(&lane).run(Arc::clone(&self.shared));
@@ -139,6 +141,13 @@ impl Outbox {
                 routes.queue_for(&message).push([message]);
             }
         }
+    }
+
+    /// Whether there is a connection to each server.
+    pub(crate) fn is_connected(&self) -> bool {
+        let routes = self.routes.read();
+        let mut lanes = routes.lanes.iter();
+        !routes.lanes.is_empty() && lanes.all(|lane| lane.is_connected.load(Ordering::Relaxed))
     }
 
     /// Messages and bytes that wait.

@@ -9,6 +9,7 @@ use socketio_core::cluster::wire::native;
 use socketio_core::ids::NodeId;
 use tokio::sync::Notify;
 
+use crate::channel::{Channel, Kind};
 use crate::outbound::Outgoing;
 use crate::status::Counters;
 
@@ -16,8 +17,8 @@ use crate::status::Counters;
 #[derive(Debug)]
 pub(crate) struct Probe {
     node: NodeId,
-    channel: Bytes,
-    is_sharded: bool,
+    /// The channel that the node hears alone.
+    channel: Channel,
     counters: Arc<Counters>,
     state: Mutex<State>,
     returned: Notify,
@@ -45,16 +46,10 @@ pub(crate) enum Overdue {
 }
 
 impl Probe {
-    pub(crate) fn new(
-        node: &NodeId,
-        channel: Bytes,
-        is_sharded: bool,
-        counters: Arc<Counters>,
-    ) -> Self {
+    pub(crate) fn new(node: &NodeId, channel: Channel, counters: Arc<Counters>) -> Self {
         Self {
             node: node.clone(),
             channel,
-            is_sharded,
             counters,
             state: Mutex::new(State {
                 number: 0,
@@ -75,9 +70,9 @@ impl Probe {
         state.sent = Instant::now();
         state.accepted = None;
         Outgoing {
-            channel: self.channel.clone(),
+            channel: self.channel.name.clone(),
             payload,
-            is_sharded: self.is_sharded,
+            is_sharded: self.channel.kind == Kind::Sharded,
             is_probe: true,
         }
     }
@@ -93,7 +88,7 @@ impl Probe {
     /// Looks whether what was received is the probe. For readers, which see it before anything
     /// waits for the handler.
     pub(crate) fn takes(&self, channel: &[u8], payload: &[u8]) -> bool {
-        if channel != self.channel {
+        if channel != self.channel.name {
             return false;
         }
         let mut state = self.state.lock();

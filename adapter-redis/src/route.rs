@@ -47,7 +47,7 @@ impl Routes {
         let is_sharded = config.mode.is_sharded();
         Self {
             all: prefix.clone().into(),
-            own: own_channel(config, me),
+            own: format!("{prefix}{me}#").into(),
             prefix,
             kind: if is_sharded {
                 Kind::Sharded
@@ -69,6 +69,16 @@ impl Routes {
         }
     }
 
+    /// The channel that this node hears alone.
+    pub(crate) fn own(&self) -> Channel {
+        Channel::new(self.kind, self.own.clone())
+    }
+
+    /// The channels on which members of Node.js answer this node in a namespace.
+    pub(crate) fn answers(&self, namespace: &str) -> Vec<Channel> {
+        self.wire.answers(namespace)
+    }
+
     /// The channel that all of our nodes hear.
     pub(crate) fn all(&self) -> &str {
         &self.prefix
@@ -76,8 +86,7 @@ impl Routes {
 
     /// The channels that are heard from the start.
     pub(crate) fn channels(&self) -> Vec<Channel> {
-        let names = [self.all.clone(), self.own.clone()];
-        names.map(|name| Channel::new(self.kind, name)).to_vec()
+        vec![Channel::new(self.kind, self.all.clone()), self.own()]
     }
 
     /// The channels of a namespace.
@@ -185,11 +194,6 @@ impl Routes {
             is_probe: false,
         }
     }
-}
-
-/// The channel that a node hears alone.
-pub(crate) fn own_channel(config: &RedisConfig, node: &NodeId) -> Bytes {
-    format!("{}-cluster#{node}#", config.prefix).into()
 }
 
 /// Whether an id looks like one of ours. Those of Node's sharded adapter look so too; it makes no

@@ -1,6 +1,6 @@
 //! What the tasks of one adapter have in common.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
@@ -22,8 +22,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) layouts: Layouts,
     pub(crate) listeners: Listeners,
-    /// Present if this node hears too, and does not only publish.
-    pub(crate) probe: Option<Probe>,
+    /// Present as soon as something is to be heard.
+    probe: OnceLock<Probe>,
     /// Nothing more is published; what is queued is sent.
     pub(crate) closing: CancellationToken,
     /// Everything ends.
@@ -33,16 +33,15 @@ pub(crate) struct Shared {
     pub(crate) flow: Flow,
     /// A connection to a server broke: others to it may be broken too.
     pub(crate) doubts: watch::Sender<()>,
+    /// Which [version](crate::channel::Wanted::version) of what is wanted is heard; 0 while it is
+    /// not certain that anything is.
+    pub(crate) heard: watch::Sender<u64>,
     /// Whether everything was subscribed once.
     is_subscribed: watch::Sender<bool>,
 }
 
 impl Shared {
-    pub(crate) fn new(
-        config: RedisConfig,
-        counters: Arc<Counters>,
-        probe: Option<Probe>,
-    ) -> Result<Self, ConfigError> {
+    pub(crate) fn new(config: RedisConfig, counters: Arc<Counters>) -> Result<Self, ConfigError> {
         config.validate()?;
         let address = Address::new(&config)?;
         Ok(Self {
@@ -50,8 +49,9 @@ impl Shared {
             counters,
             layouts: Layouts::new(),
             listeners: Listeners::default(),
-            is_subscribed: watch::Sender::new(probe.is_none()),
-            probe,
+            is_subscribed: watch::Sender::new(false),
+            heard: watch::Sender::new(0),
+            probe: OnceLock::new(),
             closing: CancellationToken::new(),
             stop: CancellationToken::new(),
             progress: Notify::new(),
@@ -80,8 +80,18 @@ impl Shared {
         }
     }
 
+    /// Proves from now on by `probe` that something is heard.
+    pub(crate) fn begin_to_hear(&self, probe: Probe) {
+        let before = self.probe.set(probe);
+        debug_assert!(before.is_ok(), "one half hears");
+    }
+
+    pub(crate) fn probe(&self) -> Option<&Probe> {
+        self.probe.get()
+    }
+
     pub(crate) fn probe_accepted(&self, payload: &Bytes) {
-        if let Some(probe) = &self.probe {
+        if let Some(probe) = self.probe() {
             probe.accepted(payload);
         }
     }

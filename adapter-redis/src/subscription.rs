@@ -41,6 +41,8 @@ pub(crate) struct State {
     next: u64,
     /// How often connecting failed: others of several servers are tried then.
     failures: usize,
+    /// The version of what is subscribed.
+    version: u64,
     /// Everything must be looked through, not only what has changed.
     is_unsettled: bool,
     is_up: bool,
@@ -63,7 +65,7 @@ impl Subscription {
     async fn keep(&mut self) {
         let shared = Arc::clone(&self.shared);
         let (events, wanted) = (Arc::clone(&self.state.events), Arc::clone(&self.wanted));
-        let Some(probe) = &shared.probe else {
+        let Some(probe) = shared.probe() else {
             return;
         };
         let mut layouts = shared.layouts.subscribe();
@@ -79,12 +81,16 @@ impl Subscription {
         self.state.is_unsettled = true;
         loop {
             if !is_complete {
+                let version = wanted.version();
                 match self.repair().await {
                     Ok(()) => {
                         is_complete = true;
+                        self.state.version = version;
                         backoff.reset();
                         shared.set_subscribed();
-                        if !self.state.is_up {
+                        if self.state.is_up {
+                            shared.heard.send_replace(version);
+                        } else {
                             self.outbox.push_probe(probe.begin());
                         }
                     }
@@ -202,6 +208,8 @@ impl Subscription {
     fn set_up(&mut self, is_up: bool) {
         self.state.is_up = is_up;
         self.shared.counters.up.store(is_up, Ordering::Relaxed);
+        let heard = if is_up { self.state.version } else { 0 };
+        self.shared.heard.send_replace(heard);
     }
 
     /// The probe came back.

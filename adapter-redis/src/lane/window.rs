@@ -1,7 +1,7 @@
 //! Messages on their way over one connection.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -53,6 +53,8 @@ pub(super) struct Window<'a> {
     /// The batches that are under way.
     sent: VecDeque<Batch>,
     bytes: usize,
+    /// When something was last sent or confirmed.
+    active: Instant,
     /// What the server refused because it is no more responsible.
     refused: Vec<Outgoing>,
 }
@@ -70,6 +72,7 @@ impl<'a> Window<'a> {
             under_way: FuturesOrdered::new(),
             sent: VecDeque::new(),
             bytes: 0,
+            active: Instant::now(),
             refused: Vec::new(),
         }
     }
@@ -94,7 +97,8 @@ impl<'a> Window<'a> {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut doubts = self.shared.doubts.subscribe();
         loop {
-            if doubts.has_changed().unwrap_or(false) {
+            let was_told = doubts.has_changed().unwrap_or(false);
+            if was_told || self.was_idle(limit / 2) {
                 doubts.mark_unchanged();
                 if !self.is_answered().await {
                     return End::Lost;
@@ -116,6 +120,7 @@ impl<'a> Window<'a> {
                     if let Some(first) = self.sent.pop_front() {
                         self.bytes -= first.size;
                     }
+                    self.active = Instant::now();
                     let is_lost = replies.is_err();
                     self.account(batch, replies);
                     if is_lost {
@@ -142,12 +147,21 @@ impl<'a> Window<'a> {
         }
     }
 
+    /// Whether there is something to send after a long time in which the connection may have broken:
+    /// firewalls forget those on which nothing moves.
+    fn was_idle(&self, limit: Duration) -> bool {
+        let is_idle = self.under_way.is_empty() && self.active.elapsed() > limit;
+        is_idle && !self.queue.is_empty()
+    }
+
     /// Whether the connection still works. That of the older protocol does not tell when it breaks.
     async fn is_answered(&mut self) -> bool {
         let ping = redis::cmd("PING");
         let answer = ping.query_async::<Value>(&mut self.connection);
         let limit = self.shared.config.heartbeat_timeout;
-        matches!(timeout(limit, answer).await, Ok(Ok(_)))
+        let is_answered = matches!(timeout(limit, answer).await, Ok(Ok(_)));
+        self.active = Instant::now();
+        is_answered
     }
 
     fn has_room(&self) -> bool {
@@ -168,6 +182,7 @@ impl<'a> Window<'a> {
 
     fn hand_over(&mut self, batch: Vec<Outgoing>) {
         let size = batch.iter().map(Outgoing::size).sum();
+        self.active = Instant::now();
         self.bytes += size;
         self.sent.push_back(Batch {
             at: Instant::now(),
@@ -230,9 +245,9 @@ impl<'a> Window<'a> {
                 }
                 _ if message.is_probe => self.shared.probe_accepted(&message.payload),
                 _ => {
-                    self.shared.flow.settle(1, 0);
                     counters.messages_out.add(1);
                     counters.bytes_out.add(message.size());
+                    self.shared.flow.settle(1, 0);
                 }
             }
         }

@@ -25,21 +25,34 @@ impl Wire {
         Self::Sharded(Sharded::new(&config.prefix, mode, me.clone()))
     }
 
+    /// All channels of a namespace, without those of its rooms.
     pub(super) fn channels(&self, namespace: &str) -> Vec<Channel> {
+        let mut channels = self.answers(namespace);
         match self {
             Self::Classic(classic) => {
-                let channels = classic.namespace(namespace);
-                vec![
-                    Channel::new(Kind::Pattern, channels.pattern),
-                    Channel::new(Kind::Plain, channels.request),
-                    Channel::new(Kind::Plain, channels.response),
-                    Channel::new(Kind::Plain, channels.own_response),
-                ]
+                let names = classic.namespace(namespace);
+                channels.push(Channel::new(Kind::Pattern, names.pattern));
+                channels.push(Channel::new(Kind::Plain, names.request));
             }
             Self::Sharded(sharded) => {
-                let channels = sharded.channels(namespace);
-                let names = [channels.common, channels.own_response];
-                names.map(|name| Channel::new(Kind::Sharded, name)).to_vec()
+                let names = sharded.channels(namespace);
+                channels.push(Channel::new(Kind::Sharded, names.common));
+            }
+        }
+        channels
+    }
+
+    /// The channels on which answers to this node come.
+    pub(super) fn answers(&self, namespace: &str) -> Vec<Channel> {
+        match self {
+            Self::Classic(classic) => {
+                let names = classic.namespace(namespace);
+                let names = [names.response, names.own_response];
+                names.map(|name| Channel::new(Kind::Plain, name)).to_vec()
+            }
+            Self::Sharded(sharded) => {
+                let name = sharded.channels(namespace).own_response;
+                vec![Channel::new(Kind::Sharded, name)]
             }
         }
     }

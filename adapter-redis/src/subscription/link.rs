@@ -271,7 +271,7 @@ impl Reader {
     }
 
     fn received(&self, channel: Bytes, payload: Bytes) {
-        let probe = self.shared.probe.as_ref();
+        let probe = self.shared.probe();
         if !probe.is_some_and(|probe| probe.takes(&channel, &payload)) {
             self.inbound.push(channel, payload);
         }

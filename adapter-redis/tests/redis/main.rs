@@ -3,4 +3,5 @@
 mod garbage;
 mod laws;
 mod outage;
+mod publisher;
 mod support;
