@@ -19,8 +19,8 @@ use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig, PythonConfig, Reliable};
 use socketio_adapter_redis::{Mode, RedisAdapter, RedisConfig};
 use socketio_server::extract::{Ack, Args, Data};
 use socketio_server::{
-    Adapter, BroadcastOperator, DisconnectReason, Listener, MembersConfig, Namespace, NodeId,
-    Payload, RemoteSocket, Server, ServerEvent, Socket, Value,
+    Adapter, BroadcastOperator, DisconnectReason, Listener, MembersConfig, MissingNodes, Namespace,
+    NodeId, Payload, RemoteSocket, Server, ServerEvent, Socket, Value,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -428,7 +428,7 @@ impl Node {
         let complete = answers.is_complete();
         let sockets = answers.missing.iter();
         let sockets = sockets.map(|id| Value::from(id.to_string())).collect();
-        let missing = names(&answers.missing_nodes);
+        let missing = without_answer(&answers.missing_nodes);
         Ok(vec![
             ("complete", complete.into()),
             ("missing", missing),
@@ -439,12 +439,12 @@ impl Node {
 
     async fn fetch(&self, command: &Command) -> Fields {
         let (sockets, missing) = match self.target(command).fetch_sockets().await {
-            Ok(sockets) => (sockets, Vec::new()),
+            Ok(sockets) => (sockets, MissingNodes::default()),
             Err(error) => (error.sockets, error.missing),
         };
         vec![
             ("sockets", sockets.iter().map(describe).collect()),
-            ("missing", names(&missing)),
+            ("missing", without_answer(&missing)),
         ]
     }
 
@@ -459,7 +459,7 @@ impl Node {
             .filter_map(|reply| reply.data.ok());
         Ok(vec![
             ("complete", answers.missing.is_empty().into()),
-            ("missing", names(&answers.missing)),
+            ("missing", without_answer(&answers.missing)),
             ("replies", replies.collect()),
         ])
     }
@@ -518,6 +518,13 @@ fn describe(socket: &RemoteSocket) -> Value {
 fn names(nodes: &[NodeId]) -> Value {
     let names = nodes.iter().map(|node| Value::from(node.to_string()));
     names.collect()
+}
+
+/// The names of those that did not answer, and a question mark for each that has none.
+fn without_answer(missing: &MissingNodes) -> Value {
+    let names = missing.nodes.iter().map(ToString::to_string);
+    let unnamed = (0..missing.unnamed).map(|_| "?".to_owned());
+    names.chain(unnamed).map(Value::from).collect()
 }
 
 fn number(value: u64) -> Value {

@@ -12,8 +12,8 @@ use socketio_core::target::{Flags, Target};
 
 use crate::ack::{BroadcastAcks, Collector, DEFAULT_TIMEOUT};
 use crate::events::{EmitError, check_event_name};
-use crate::namespace::{Namespace, ParentNamespace};
-use crate::remote::{FetchError, RemoteSocket};
+use crate::namespace::{Namespace, ParentNamespace, server_event};
+use crate::remote::{FetchError, MissingNodes, RemoteSocket, ServerReplies};
 
 /// The namespaces that an operator works on: one, or all children of a parent.
 #[derive(Debug, Clone)]
@@ -204,13 +204,13 @@ impl BroadcastOperator {
     /// When nodes did not answer in time. The error names them and holds the sockets of the others.
     pub async fn fetch_sockets(&self) -> Result<Vec<RemoteSocket>, FetchError> {
         let mut sockets = Vec::new();
-        let mut missing = Vec::new();
+        let mut missing = MissingNodes::default();
         for namespace in self.scope.namespaces() {
             match namespace.fetch(&self.target).await {
                 Ok(found) => sockets.extend(found),
                 Err(error) => {
                     sockets.extend(error.sockets);
-                    missing.extend(error.missing);
+                    missing.merge(error.missing);
                 }
             }
         }
@@ -249,6 +249,53 @@ impl BroadcastOperator {
     /// When the other nodes could not be told.
     pub fn disconnect(&self, close: bool) -> Result<(), EmitError> {
         self.each(|namespace| namespace.disconnect_all(&self.target, close))
+    }
+
+    /// Sends an event to the other servers, as
+    /// [`Namespace::server_side_emit`](Namespace::server_side_emit) does. Rooms do not matter.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::server_side_emit`](Namespace::server_side_emit).
+    pub fn server_side_emit<T: Serialize>(
+        &self,
+        event: impl AsRef<str>,
+        data: T,
+    ) -> Result<(), EmitError> {
+        let payload = server_event(event.as_ref(), &data)?;
+        self.each(|namespace| namespace.tell_servers(&payload))
+    }
+
+    /// Sends an event to the other servers, and waits until all have answered or the
+    /// [timeout](Self::timeout) is over. Rooms do not matter.
+    ///
+    /// ```no_run
+    /// # async fn example(io: socketio_server::Server) -> Result<(), socketio_server::EmitError> {
+    /// # use std::time::Duration;
+    /// let second = Duration::from_secs(1);
+    /// let loads = io.timeout(second).server_side_emit_with_ack::<_, f64>("load?", ()).await?;
+    /// println!("no answer from {:?}", loads.missing);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::server_side_emit_with_ack`](Namespace::server_side_emit_with_ack).
+    pub async fn server_side_emit_with_ack<T: Serialize, R: DeserializeOwned>(
+        &self,
+        event: impl AsRef<str>,
+        data: T,
+    ) -> Result<ServerReplies<R>, EmitError> {
+        let payload = server_event(event.as_ref(), &data)?;
+        let mut answers = ServerReplies::default();
+        for namespace in self.scope.namespaces() {
+            let timeout = self.target.flags.timeout;
+            let more = namespace.ask_servers(&payload, timeout).await;
+            answers.replies.extend(more.replies);
+            answers.missing.merge(more.missing);
+        }
+        Ok(answers)
     }
 
     fn each(

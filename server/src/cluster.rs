@@ -12,10 +12,11 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Instant, SystemTime};
 
+use bytestring::ByteString;
 use parking_lot::Mutex;
 use socketio_core::cluster::{
-    Adapter, AdapterError, ClusterHandler, ClusterMessage, ClusterResponse, MemberEvent, Members,
-    MembersConfig, Operation, RequestEvent, Requests,
+    Adapter, AdapterError, AdapterStatus, ClusterHandler, ClusterMessage, ClusterResponse,
+    Interest, MemberEvent, Members, MembersConfig, Operation, RequestEvent, Requests,
 };
 use socketio_core::ids::{NodeId, RequestId};
 use tokio::runtime::Handle;
@@ -34,6 +35,7 @@ pub(crate) struct Cluster {
     node: NodeId,
     adapter: Arc<dyn Adapter>,
     namespaces: Weak<Namespaces>,
+    watches_rooms: bool,
     /// Never held while the adapter is called: an adapter may deliver in the same thread.
     state: Mutex<State>,
     /// The deadline may be earlier than the clock task knows.
@@ -48,6 +50,10 @@ struct State {
     requests: Requests,
     waiting: HashMap<RequestId, Waiting>,
     sequence: u64,
+    /// Members without names that hear a namespace; none of those with nobody.
+    foreign: HashMap<ByteString, usize>,
+    /// How often messages may have been lost because the carrier was away.
+    gaps: u64,
 }
 
 impl fmt::Debug for Cluster {
@@ -80,6 +86,7 @@ impl Cluster {
         let members = Members::new(node.clone(), config, now());
         Arc::new(Self {
             node,
+            watches_rooms: adapter.watches_rooms(),
             adapter,
             namespaces: Arc::downgrade(namespaces),
             state: Mutex::new(State {
@@ -87,6 +94,8 @@ impl Cluster {
                 requests: Requests::new(),
                 waiting: HashMap::new(),
                 sequence: ClusterMessage::first_sequence(SystemTime::now()),
+                foreign: HashMap::new(),
+                gaps: 0,
             }),
             rearm: Arc::new(Notify::new()),
             runtime: OnceLock::new(),
@@ -111,6 +120,30 @@ impl Cluster {
         others
     }
 
+    /// How many members without names hear a namespace.
+    pub(crate) fn foreign(&self, namespace: &str) -> usize {
+        self.state.lock().foreign(namespace)
+    }
+
+    /// Whether there may be members that neither are counted nor answer.
+    pub(crate) fn has_uncounted_members(&self) -> bool {
+        self.adapter.has_uncounted_members()
+    }
+
+    pub(crate) fn adapter_status(&self) -> AdapterStatus {
+        self.adapter.status()
+    }
+
+    /// Tells the adapter what this node has or has no more. It is told under the lock that orders
+    /// such changes.
+    pub(crate) fn watch(&self, change: Interest<'_>) {
+        self.adapter.watch(change);
+    }
+
+    pub(crate) fn watches_rooms(&self) -> bool {
+        self.watches_rooms
+    }
+
     /// Connects the adapter and announces this node.
     pub(crate) async fn join(self: &Arc<Self>) -> Result<(), AdapterError> {
         // Messages may come before `start` returns.
@@ -128,13 +161,13 @@ impl Cluster {
 
     /// Says goodbye and disconnects the adapter; who waits for other nodes gets what has come.
     pub(crate) async fn leave(&self) {
-        if self.ended.is_cancelled() {
-            return;
+        // A call that was given up is gone on with.
+        if !self.ended.is_cancelled() {
+            if let Err(error) = self.publish("/", Operation::Close) {
+                tracing::debug!(%error, "the other nodes were not told of the end");
+            }
+            self.ended.cancel();
         }
-        if let Err(error) = self.publish("/", Operation::Close) {
-            tracing::debug!(%error, "the other nodes were not told of the end");
-        }
-        self.ended.cancel();
         self.update(|state| state.requests.finish_all());
         self.tasks.close();
         self.tasks.wait().await;
@@ -198,6 +231,23 @@ impl Cluster {
 }
 
 impl State {
+    fn foreign(&self, namespace: &str) -> usize {
+        self.foreign.get(namespace).copied().unwrap_or(0)
+    }
+
+    fn set_foreign(&mut self, namespace: &str, count: usize) {
+        let before = self.foreign(namespace);
+        if count == 0 {
+            self.foreign.remove(namespace);
+        } else {
+            self.foreign.insert(namespace.into(), count);
+        }
+        if count < before {
+            let gone = before - count;
+            self.requests.handle_foreign_left(namespace, gone, count);
+        }
+    }
+
     fn take_actions(&mut self, actions: &mut Vec<Action>) {
         while let Some(event) = self.members.poll_event() {
             match event {
@@ -282,6 +332,21 @@ impl ClusterHandler for Receiver {
     fn on_response(&self, response: ClusterResponse) {
         if let Some(cluster) = self.cluster.upgrade() {
             cluster.update(|state| state.requests.handle_response(response));
+        }
+    }
+
+    fn on_foreign(&self, namespace: &str, count: usize) {
+        if let Some(cluster) = self.cluster.upgrade() {
+            cluster.update(|state| state.set_foreign(namespace, count));
+        }
+    }
+
+    fn on_connected(&self, gap: bool) {
+        if let Some(cluster) = self.cluster.upgrade() {
+            cluster.update(|state| {
+                state.gaps += u64::from(gap);
+                state.members.handle_connected(now());
+            });
         }
     }
 }

@@ -68,11 +68,12 @@ pub use middleware::{ConnectError, EventError};
 pub use namespace::{Namespace, NamespaceRequest, ParentNamespace, PatternError};
 pub use options::Options;
 pub use remote::{
-    FetchError, RemoteHandshake, RemoteSocket, ServerEvent, ServerReplies, ServerReply,
+    FetchError, MissingNodes, RemoteHandshake, RemoteSocket, ServerEvent, ServerReplies,
+    ServerReply,
 };
 pub use server::{Server, ServerBuilder};
 pub use socket::{Socket, SocketEmitter};
-pub use socketio_core::cluster::{Adapter, AdapterError, MembersConfig, MemoryBus};
+pub use socketio_core::cluster::{Adapter, AdapterError, AdapterStatus, MembersConfig, MemoryBus};
 pub use socketio_core::engine::TransportKind;
 pub use socketio_core::ids::{NodeId, Room, SocketId};
 pub use socketio_core::packet::ParserKind;

@@ -21,6 +21,7 @@ pub(crate) use self::members::Admission;
 use self::members::Member;
 pub(crate) use self::parent::Rule;
 pub use self::parent::{NamespaceRequest, ParentNamespace, PatternError};
+pub(crate) use self::server_side::server_event;
 pub(crate) use self::table::{Namespaces, Resolved};
 use crate::events::DisconnectReason;
 use crate::metrics::NamespaceMetrics;

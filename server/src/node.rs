@@ -19,7 +19,7 @@ use std::time::Duration;
 use socketio_server::{Limits, Listener, Options, Server, Tls};
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use admin::{Admin, Readiness};
 use config::Settings;
@@ -34,6 +34,8 @@ const ADAPTER: &str = "memory";
 /// Closing faster than this per connection spares nobody anything, so few connections do not take
 /// the whole window.
 const CLOSE_PACE: Duration = Duration::from_millis(5);
+/// How long the adapter may take to say goodbye when the grace period is over.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 /// Why a node could not run.
 #[derive(Debug, Error)]
@@ -157,7 +159,13 @@ async fn live(settings: &Settings, parts: Parts) -> Result<ExitCode, RunError> {
         drained = timeout_at(deadline, drain) => {
             match drained {
                 Ok(()) => tracing::info!("drained"),
-                Err(_) => tracing::warn!("the grace period is over; what is left is cut off"),
+                Err(_) => {
+                    tracing::warn!("the grace period is over; what is left is cut off");
+                    // The others should not have to find out by themselves.
+                    if timeout(LEAVE_TIME, server.leave_cluster()).await.is_err() {
+                        tracing::warn!("the broker did not take the goodbye to the other nodes");
+                    }
+                }
             }
             None
         }

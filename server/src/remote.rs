@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use socketio_core::cluster::Missing;
 use socketio_core::ids::{NodeId, Room, SocketId};
 use socketio_core::payload::Payload;
 use socketio_core::value::{self, Value, ValueError};
@@ -169,6 +170,47 @@ impl RemoteSocket {
     }
 }
 
+/// Nodes of which something is not known: those that did not answer, for instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingNodes {
+    /// The ids of those that have one.
+    pub nodes: Vec<NodeId>,
+    /// How many more there are: members that run other software, such as Node.js, of which only
+    /// the number is known.
+    pub unnamed: usize,
+}
+
+impl MissingNodes {
+    pub(crate) fn of(missing: &Missing) -> Self {
+        Self {
+            nodes: missing.nodes.clone(),
+            unnamed: missing.unnamed_nodes,
+        }
+    }
+
+    /// Whether nothing is missing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many there are, with and without an id.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len() + self.unnamed
+    }
+
+    /// Adds those of another namespace. The numbers without names may mean the same members, so the
+    /// larger one counts.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.nodes.extend(other.nodes);
+        self.nodes.sort();
+        self.nodes.dedup();
+        self.unnamed = self.unnamed.max(other.unnamed);
+    }
+}
+
 /// Nodes did not answer in time.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("no answer from {} nodes", missing.len())]
@@ -177,7 +219,7 @@ pub struct FetchError {
     /// The sockets of the nodes that did answer, this one included.
     pub sockets: Vec<RemoteSocket>,
     /// The nodes that did not.
-    pub missing: Vec<NodeId>,
+    pub missing: MissingNodes,
 }
 
 /// What the other servers answered to
@@ -188,7 +230,16 @@ pub struct ServerReplies<R> {
     /// The answers in the order in which they came.
     pub replies: Vec<ServerReply<R>>,
     /// The nodes that did not answer in time.
-    pub missing: Vec<NodeId>,
+    pub missing: MissingNodes,
+}
+
+impl<R> Default for ServerReplies<R> {
+    fn default() -> Self {
+        Self {
+            replies: Vec::new(),
+            missing: MissingNodes::default(),
+        }
+    }
 }
 
 /// The answer of one server.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use regex::Regex;
-use socketio_core::cluster::{Adapter, AdapterError, MembersConfig};
+use socketio_core::cluster::{Adapter, AdapterError, AdapterStatus, MembersConfig};
 use socketio_core::engine::TransportKind;
 use socketio_core::ids::NodeId;
 use socketio_core::packet::ParserKind;
@@ -234,10 +234,28 @@ impl Server {
             .map_or_else(Vec::new, |c| c.others())
     }
 
-    /// How many nodes the cluster has, this one included.
+    /// How many servers the cluster has, this one included: nodes, and those that run other software
+    /// if the adapter counts them.
     #[must_use]
     pub fn node_count(&self) -> usize {
-        1 + self.other_nodes().len()
+        let foreign = self.shared().cluster().map_or(0, |c| c.foreign("/"));
+        1 + self.other_nodes().len() + foreign
+    }
+
+    /// Whether members may be there that nobody can count or ask, as those that speak the dialect of
+    /// python-socketio. What they have is missing in what is gathered from other servers, but for an
+    /// answer to an event that only one socket gets.
+    #[must_use]
+    pub fn has_uncounted_members(&self) -> bool {
+        let cluster = self.shared().cluster();
+        cluster.is_some_and(|c| c.has_uncounted_members())
+    }
+
+    /// How the adapter is doing; none without one. It may be `up` also before
+    /// [`join_cluster`](Self::join_cluster).
+    #[must_use]
+    pub fn adapter_status(&self) -> Option<AdapterStatus> {
+        self.shared().cluster().map(|c| c.adapter_status())
     }
 
     /// Connects the [adapter](ServerBuilder::adapter), and announces this node to the others. Call
@@ -269,6 +287,18 @@ impl Server {
     pub async fn drain(&self, window: Duration) {
         self.engine.close_all(window).await;
         self.engine.closed().await;
+        self.leave_cluster().await;
+    }
+
+    /// Says goodbye to the other nodes, brings what is queued for them on its way, and disconnects
+    /// the adapter. Part of [`drain`](Self::drain); call it when that was given up, so that the
+    /// others need not wait until they notice. A broker that does not answer may hold it up: give
+    /// it a timeout.
+    ///
+    /// # Cancel safety
+    ///
+    /// The goodbye is in the adapter's queue after the first poll. Calling again goes on.
+    pub async fn leave_cluster(&self) {
         if let Some(cluster) = self.shared().cluster() {
             cluster.leave().await;
         }
@@ -402,6 +432,7 @@ impl ServerBuilder {
             shared
                 .cluster
                 .get_or_init(|| Cluster::new(node, adapter, self.members, &namespaces));
+            namespaces.watch_all();
         }
         let table = Arc::clone(&namespaces);
         let engine = Engine::new(options, metrics, move |conn| Client::new(&table, conn));

@@ -13,13 +13,14 @@ use futures_util::Stream;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use socketio_core::cluster::Missing;
-use socketio_core::ids::{AckId, NodeId, SocketId};
+use socketio_core::ids::{AckId, SocketId};
 use socketio_core::payload::Payload;
 use socketio_core::value::ValueError;
 use tokio::time::{Instant, Sleep};
 
 use crate::cluster::RemoteRequest;
 use crate::namespace::Namespace;
+use crate::remote::MissingNodes;
 
 /// How long a broadcast waits for answers when nothing else was said: Node's adapters use it for
 /// all their requests.
@@ -40,7 +41,9 @@ struct Collected {
     elsewhere: usize,
     /// Their handles: a request ends when its own is dropped.
     requests: Vec<RemoteRequest>,
-    missing_nodes: Vec<NodeId>,
+    missing_nodes: MissingNodes,
+    /// Clients of other nodes that did not answer and whose ids are not known.
+    missing_unnamed: u64,
     waker: Option<Waker>,
 }
 
@@ -94,8 +97,11 @@ impl Collector {
     pub(crate) fn finished_elsewhere(&self, missing: Missing) {
         self.change(|collected| {
             collected.elsewhere = collected.elsewhere.saturating_sub(1);
+            collected.missing_nodes.merge(MissingNodes::of(&missing));
+            let named = missing.sockets.len() as u64;
+            let unnamed = missing.acks.saturating_sub(named);
+            collected.missing_unnamed = collected.missing_unnamed.saturating_add(unnamed);
             collected.missing.extend(missing.sockets);
-            collected.missing_nodes.extend(missing.nodes);
         });
     }
 
@@ -126,15 +132,17 @@ pub struct AckResponses<R> {
     pub responses: Vec<AckResponse<R>>,
     /// Sockets that left or did not answer in time.
     pub missing: Vec<SocketId>,
+    /// How many more sockets did not answer, of nodes that tell only the number.
+    pub missing_unnamed: u64,
     /// Other nodes that did not answer in time for their sockets.
-    pub missing_nodes: Vec<NodeId>,
+    pub missing_nodes: MissingNodes,
 }
 
 impl<R> AckResponses<R> {
     /// Whether everybody answered.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.missing.is_empty() && self.missing_nodes.is_empty()
+        self.missing.is_empty() && self.missing_unnamed == 0 && self.missing_nodes.is_empty()
     }
 
     /// The answers that are what was asked for.
@@ -278,9 +286,16 @@ impl<R> BroadcastAcks<R> {
         self.raw.collector.0.lock().missing.clone()
     }
 
+    /// How many more sockets did not answer, of nodes that tell only the number: those that run
+    /// other software.
+    #[must_use]
+    pub fn missing_unnamed(&self) -> u64 {
+        self.raw.collector.0.lock().missing_unnamed
+    }
+
     /// Nodes that did not answer in time for their sockets.
     #[must_use]
-    pub fn missing_nodes(&self) -> Vec<NodeId> {
+    pub fn missing_nodes(&self) -> MissingNodes {
         self.raw.collector.0.lock().missing_nodes.clone()
     }
 }
@@ -304,6 +319,7 @@ impl<R: DeserializeOwned> BroadcastAcks<R> {
         AckResponses {
             responses,
             missing: self.missing(),
+            missing_unnamed: self.missing_unnamed(),
             missing_nodes: self.missing_nodes(),
         }
     }

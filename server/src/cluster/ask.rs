@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::{Cluster, now};
 use crate::ack::{Collector, DEFAULT_TIMEOUT};
 use crate::events::EmitError;
+use crate::remote::MissingNodes;
 
 /// Who waits for the answers to a request.
 pub(super) enum Waiting {
@@ -95,9 +96,10 @@ fn deadline(timeout: Option<Duration>) -> Instant {
 }
 
 impl Cluster {
-    /// Expects answers from all nodes that are alive.
+    /// Expects answers from all members that are alive.
     fn expect(
         self: &Arc<Self>,
+        namespace: &str,
         kind: RequestKind,
         uncounted: bool,
         timeout: Option<Duration>,
@@ -106,13 +108,15 @@ impl Cluster {
         let id = RequestId::generate();
         self.update(|state| {
             state.waiting.insert(id.clone(), waiting);
-            let alive = state.members.alive().cloned().collect();
             let expected = Expected {
+                nodes: state.members.alive().cloned().collect(),
+                unnamed: state.foreign(namespace),
                 uncounted,
-                ..Expected::nodes(alive)
             };
             let deadline = deadline(timeout);
-            state.requests.start(&id, "/", kind, expected, deadline);
+            state
+                .requests
+                .start(&id, namespace, kind, expected, deadline);
         });
         self.rearm.notify_one();
         RemoteRequest {
@@ -132,7 +136,7 @@ impl Cluster {
         collector.expect_elsewhere();
         let waiting = Waiting::Acks(Arc::downgrade(collector));
         let (kind, uncounted) = self.acks_of(target, collector);
-        let request = self.expect(kind, uncounted, target.flags.timeout, waiting);
+        let request = self.expect(namespace, kind, uncounted, target.flags.timeout, waiting);
         let operation = Operation::Broadcast {
             payload: payload.clone(),
             target: target.clone(),
@@ -172,14 +176,14 @@ impl Cluster {
         self: &Arc<Self>,
         namespace: &str,
         target: &Target,
-    ) -> (Vec<SocketSnapshot>, Vec<NodeId>) {
+    ) -> (Vec<SocketSnapshot>, MissingNodes) {
         let (done, answers) = oneshot::channel();
         let waiting = Waiting::Sockets(Gathering {
             found: Vec::new(),
             done,
         });
         let timeout = target.flags.timeout;
-        let request = self.expect(RequestKind::OnePerNode, false, timeout, waiting);
+        let request = self.expect(namespace, RequestKind::OnePerNode, false, timeout, waiting);
         let operation = Operation::FetchSockets {
             target: target.clone(),
             request: request.id.clone(),
@@ -193,13 +197,13 @@ impl Cluster {
         namespace: &str,
         payload: &Payload,
         timeout: Option<Duration>,
-    ) -> (Vec<(Option<NodeId>, Payload)>, Vec<NodeId>) {
+    ) -> (Vec<(Option<NodeId>, Payload)>, MissingNodes) {
         let (done, answers) = oneshot::channel();
         let waiting = Waiting::Replies(Gathering {
             found: Vec::new(),
             done,
         });
-        let request = self.expect(RequestKind::OnePerNode, false, timeout, waiting);
+        let request = self.expect(namespace, RequestKind::OnePerNode, false, timeout, waiting);
         let operation = Operation::ServerSideEmit {
             payload: payload.clone(),
             request: Some(request.id.clone()),
@@ -212,15 +216,22 @@ impl Cluster {
         namespace: &str,
         operation: Operation,
         answers: oneshot::Receiver<(Vec<T>, Missing)>,
-    ) -> (Vec<T>, Vec<NodeId>) {
+    ) -> (Vec<T>, MissingNodes) {
         if let Err(error) = self.publish(namespace, operation) {
             // Nobody was asked, so nobody answers: all are missing.
             tracing::debug!(%error, "the other nodes were not asked");
-            return (Vec::new(), self.others());
+            return (Vec::new(), self.everybody(namespace));
         }
         match answers.await {
-            Ok((found, missing)) => (found, missing.nodes),
-            Err(_) => (Vec::new(), self.others()),
+            Ok((found, missing)) => (found, MissingNodes::of(&missing)),
+            Err(_) => (Vec::new(), self.everybody(namespace)),
         }
+    }
+
+    fn everybody(&self, namespace: &str) -> MissingNodes {
+        let mut everybody = MissingNodes::default();
+        everybody.nodes = self.others();
+        everybody.unnamed = self.foreign(namespace);
+        everybody
     }
 }

@@ -1,5 +1,7 @@
 //! Events between the servers of a cluster.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socketio_core::cluster::Operation;
@@ -24,19 +26,12 @@ impl Namespace {
         event: impl AsRef<str>,
         data: T,
     ) -> Result<(), EmitError> {
-        let payload = server_event(event.as_ref(), &data)?;
-        match self.shared().cluster().filter(|c| !c.is_alone()) {
-            Some(cluster) => {
-                let request = None;
-                let operation = Operation::ServerSideEmit { payload, request };
-                cluster.publish(self.name(), operation)
-            }
-            None => Ok(()),
-        }
+        self.tell_servers(&server_event(event.as_ref(), &data)?)
     }
 
     /// As [`server_side_emit`](Self::server_side_emit), and waits until all other servers have
-    /// answered, five seconds at most.
+    /// answered: five seconds at most, or the [timeout](Self::timeout) of an operator's
+    /// [own method](crate::BroadcastOperator::server_side_emit_with_ack).
     ///
     /// # Errors
     ///
@@ -48,12 +43,29 @@ impl Namespace {
         data: T,
     ) -> Result<ServerReplies<R>, EmitError> {
         let payload = server_event(event.as_ref(), &data)?;
-        let mut answers = ServerReplies {
-            replies: Vec::new(),
-            missing: Vec::new(),
-        };
+        Ok(self.ask_servers(&payload, None).await)
+    }
+
+    pub(crate) fn tell_servers(&self, payload: &Payload) -> Result<(), EmitError> {
+        match self.shared().cluster().filter(|c| !c.is_alone()) {
+            Some(cluster) => {
+                let (payload, request) = (payload.clone(), None);
+                let operation = Operation::ServerSideEmit { payload, request };
+                cluster.publish(self.name(), operation)
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) async fn ask_servers<R: DeserializeOwned>(
+        &self,
+        payload: &Payload,
+        timeout: Option<Duration>,
+    ) -> ServerReplies<R> {
+        let mut answers = ServerReplies::default();
         if let Some(cluster) = self.shared().cluster().filter(|c| !c.is_alone()) {
-            let (replies, missing) = cluster.server_side_emit(self.name(), &payload, None).await;
+            let asked = cluster.server_side_emit(self.name(), payload, timeout);
+            let (replies, missing) = asked.await;
             let replies = replies.into_iter().map(|(node, payload)| ServerReply {
                 node,
                 data: payload.deserialize_args(false),
@@ -61,11 +73,11 @@ impl Namespace {
             answers.replies.extend(replies);
             answers.missing = missing;
         }
-        Ok(answers)
+        answers
     }
 }
 
-fn server_event<T: Serialize>(event: &str, data: &T) -> Result<Payload, EmitError> {
+pub(crate) fn server_event<T: Serialize>(event: &str, data: &T) -> Result<Payload, EmitError> {
     if RESERVED.contains(&event) {
         return Err(EmitError::Reserved(event.to_owned()));
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
+use socketio_core::cluster::Interest;
 
 use super::Namespace;
 use super::members::Admission;
@@ -177,6 +178,7 @@ impl Namespaces {
             let this = Weak::clone(&self.this);
             let created = Namespace::new(Arc::clone(name), &self.shared, this, parent);
             by_name.insert(Arc::clone(name), created.clone());
+            self.watch(Interest::NamespaceOpened(name));
             created
         };
         let listeners = self.listeners.read().clone();
@@ -191,6 +193,21 @@ impl Namespaces {
         let mut by_name = self.by_name.lock();
         if by_name.get(namespace.name()) == Some(namespace) {
             by_name.remove(namespace.name());
+            self.watch(Interest::NamespaceClosed(namespace.name()));
+        }
+    }
+
+    /// Tells the adapter, which is set later than the main namespace is made, what exists.
+    pub(crate) fn watch_all(&self) {
+        for name in self.by_name.lock().keys() {
+            self.watch(Interest::NamespaceOpened(name));
+        }
+    }
+
+    /// Called under the lock of the table, so that the order is right.
+    fn watch(&self, change: Interest<'_>) {
+        if let Some(cluster) = self.shared.cluster() {
+            cluster.watch(change);
         }
     }
 }

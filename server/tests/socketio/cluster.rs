@@ -205,7 +205,8 @@ async fn a_dead_node_is_named_and_the_others_answer() {
     let fetch = nodes.io(0).timeout(SHORT);
     let error = soon("a partial result", fetch.fetch_sockets()).await;
     let error = error.expect_err("one is missing");
-    assert_eq!(error.missing, std::slice::from_ref(&dead));
+    assert_eq!(error.missing.nodes, std::slice::from_ref(&dead));
+    assert_eq!(error.missing.unnamed, 0);
     let mut found: Vec<SocketId> = error.sockets.into_iter().map(|s| s.id).collect();
     found.sort();
     let mut expected = vec![clients[0].id.clone(), clients[1].id.clone()];
@@ -219,7 +220,7 @@ async fn a_dead_node_is_named_and_the_others_answer() {
         client.answer(ack, 1).await;
     }
     let answers = soon("partial answers", acks.collect()).await;
-    assert_eq!(answers.missing_nodes, [dead]);
+    assert_eq!(answers.missing_nodes.nodes, [dead]);
     assert!(answers.missing.is_empty());
     assert_eq!(answers.into_data().count(), 2);
 }
