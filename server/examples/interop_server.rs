@@ -485,7 +485,7 @@ fn notes(socket: &Socket) {
 fn stats(io: &Server) {
     let namespaces = io.namespaces();
     let sockets: usize = namespaces.iter().map(|nsp| nsp.socket_count()).sum();
-    let rooms: usize = namespaces.iter().map(|nsp| nsp.rooms().len()).sum();
+    let rooms: usize = namespaces.iter().map(|nsp| nsp.local_rooms().len()).sum();
     log(&json!({
         "event": "stats", "connections": io.connection_count(), "sockets": sockets,
         "rooms": rooms, "namespaces": namespaces.len(),

@@ -12,7 +12,7 @@ use socketio_core::target::{Flags, Target};
 
 use crate::ack::{BroadcastAcks, Collector, DEFAULT_TIMEOUT};
 use crate::events::{EmitError, check_event_name};
-use crate::namespace::{Namespace, ParentNamespace, server_event};
+use crate::namespace::{Namespace, ParentNamespace, RoomCount, server_event};
 use crate::remote::{FetchError, MissingNodes, RemoteSocket, ServerReplies};
 
 /// The namespaces that an operator works on: one, or all children of a parent.
@@ -219,6 +219,33 @@ impl BroadcastOperator {
         } else {
             Err(FetchError { sockets, missing })
         }
+    }
+
+    /// How many sockets are chosen, on all nodes.
+    ///
+    /// The nodes share the counts of their rooms. So the count of one room, or of a namespace, asks
+    /// nobody; what happened on other nodes within the last
+    /// [interval](crate::ServerBuilder::room_sharing) and on the way is not in it. The other nodes
+    /// are asked, until the [timeout](Self::timeout), where counts do not tell: for several rooms,
+    /// with [`except`](Self::except), for a room named like a socket id, and where servers of other
+    /// software are members. The answer names the nodes of which nothing is known.
+    ///
+    /// ```
+    /// # async fn example(io: socketio_server::Server) {
+    /// let players = io.in_room("players").count().await;
+    /// if players.is_complete() {
+    ///     println!("{} players", players.count);
+    /// } else {
+    ///     println!("at least {} players, without {:?}", players.count, players.unknown);
+    /// }
+    /// # }
+    /// ```
+    pub async fn count(&self) -> RoomCount {
+        let mut count = RoomCount::default();
+        for namespace in self.scope.namespaces() {
+            count.add(namespace.count(&self.target).await);
+        }
+        count
     }
 
     /// Makes the chosen sockets join rooms.

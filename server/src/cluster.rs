@@ -4,11 +4,13 @@
 //! tasks. A server without an adapter has none of this.
 
 mod ask;
+mod rooms;
 mod serve;
 mod snapshot;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Instant, SystemTime};
 
@@ -16,7 +18,8 @@ use bytestring::ByteString;
 use parking_lot::Mutex;
 use socketio_core::cluster::{
     Adapter, AdapterError, AdapterStatus, ClusterHandler, ClusterMessage, ClusterResponse,
-    Interest, MemberEvent, Members, MembersConfig, Operation, RequestEvent, Requests,
+    Interest, MemberEvent, Members, MembersConfig, Occupancy, OccupancyConfig, Operation,
+    RequestEvent, Requests,
 };
 use socketio_core::ids::{NodeId, RequestId};
 use tokio::runtime::Handle;
@@ -26,9 +29,10 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::ask::RemoteRequest;
 use self::ask::Waiting;
+use self::rooms::Notices;
 pub(crate) use self::snapshot::remote_socket;
 use crate::events::{AdapterFailure, EmitError};
-use crate::namespace::Namespaces;
+use crate::namespace::{Namespace, Namespaces};
 
 /// This node's part in the cluster.
 pub(crate) struct Cluster {
@@ -38,6 +42,10 @@ pub(crate) struct Cluster {
     watches_rooms: bool,
     /// Never held while the adapter is called: an adapter may deliver in the same thread.
     state: Mutex<State>,
+    /// Namespaces in which something has changed since it was gathered.
+    changed: Mutex<Vec<Namespace>>,
+    sharing: AtomicBool,
+    notices: Notices,
     /// The deadline may be earlier than the clock task knows.
     rearm: Arc<Notify>,
     runtime: OnceLock<Handle>,
@@ -46,14 +54,13 @@ pub(crate) struct Cluster {
 }
 
 struct State {
+    occupancy: Occupancy,
     members: Members,
     requests: Requests,
     waiting: HashMap<RequestId, Waiting>,
     sequence: u64,
     /// Members without names that hear a namespace; none of those with nobody.
     foreign: HashMap<ByteString, usize>,
-    /// How often messages may have been lost because the carrier was away.
-    gaps: u64,
 }
 
 impl fmt::Debug for Cluster {
@@ -80,22 +87,26 @@ impl Cluster {
     pub(crate) fn new(
         node: NodeId,
         adapter: Arc<dyn Adapter>,
-        config: MembersConfig,
+        (members, occupancy): (MembersConfig, OccupancyConfig),
         namespaces: &Arc<Namespaces>,
     ) -> Arc<Self> {
-        let members = Members::new(node.clone(), config, now());
+        let members = Members::new(node.clone(), members, now());
+        let occupancy = Occupancy::new(node.clone(), occupancy);
         Arc::new(Self {
             node,
             watches_rooms: adapter.watches_rooms(),
             adapter,
             namespaces: Arc::downgrade(namespaces),
+            changed: Mutex::default(),
+            sharing: AtomicBool::new(false),
+            notices: Notices::default(),
             state: Mutex::new(State {
+                occupancy,
                 members,
                 requests: Requests::new(),
                 waiting: HashMap::new(),
                 sequence: ClusterMessage::first_sequence(SystemTime::now()),
                 foreign: HashMap::new(),
-                gaps: 0,
             }),
             rearm: Arc::new(Notify::new()),
             runtime: OnceLock::new(),
@@ -153,6 +164,7 @@ impl Cluster {
             cluster: Arc::downgrade(self),
         });
         self.adapter.start(handler).await?;
+        self.begin_sharing();
         self.update(|_| ());
         let clock = clock(Arc::downgrade(self), Arc::clone(&self.rearm));
         self.spawn(clock);
@@ -167,6 +179,7 @@ impl Cluster {
                 tracing::debug!(%error, "the other nodes were not told of the end");
             }
             self.ended.cancel();
+            self.end_sharing();
         }
         self.update(|state| state.requests.finish_all());
         self.tasks.close();
@@ -202,10 +215,13 @@ impl Cluster {
             let mut state = self.state.lock();
             let result = change(&mut state);
             state.take_actions(&mut actions);
+            state.take_room_actions(&self.notices, &mut actions);
             result
         };
         for action in actions {
             match action {
+                // Whoever comes will ask.
+                Action::Publish(Operation::Rooms(_)) if self.adapter.is_alone() => {}
                 Action::Publish(operation) => {
                     // The adapter itself logs what is wrong with the broker.
                     if let Err(error) = self.publish("/", operation) {
@@ -215,6 +231,7 @@ impl Cluster {
                 Action::Tell(tell) => tell(),
             }
         }
+        self.tell_notices();
         result
     }
 
@@ -235,6 +252,13 @@ impl State {
         self.foreign.get(namespace).copied().unwrap_or(0)
     }
 
+    /// When the clock is due.
+    fn deadline(&self) -> Instant {
+        let others = [self.requests.deadline(), self.occupancy.deadline()];
+        let others = others.into_iter().flatten();
+        others.fold(self.members.deadline(), Instant::min)
+    }
+
     fn set_foreign(&mut self, namespace: &str, count: usize) {
         let before = self.foreign(namespace);
         if count == 0 {
@@ -251,19 +275,25 @@ impl State {
     fn take_actions(&mut self, actions: &mut Vec<Action>) {
         while let Some(event) = self.members.poll_event() {
             match event {
-                MemberEvent::Joined(node) => tracing::info!(%node, "a node joined the cluster"),
+                MemberEvent::Joined(node) => {
+                    tracing::info!(%node, "a node joined the cluster");
+                    self.occupancy.handle_joined(now(), &node);
+                }
                 MemberEvent::Left(node) => {
                     tracing::info!(%node, "a node left the cluster");
                     self.requests.handle_node_left(&node);
+                    self.occupancy.handle_left(&node);
                 }
                 MemberEvent::Lost(node, count) => {
                     tracing::warn!(%node, count, "messages of a node were lost on the way");
                 }
                 MemberEvent::SendHeartbeat => {
                     actions.push(Action::Publish(Operation::Heartbeat));
+                    self.occupancy.handle_heartbeat(now());
                 }
                 MemberEvent::SendInitialHeartbeat => {
                     actions.push(Action::Publish(Operation::InitialHeartbeat));
+                    self.occupancy.handle_heartbeat(now());
                 }
                 // Nothing that has to be done.
                 _ => {}
@@ -292,17 +322,8 @@ async fn clock(cluster: Weak<Cluster>, rearm: Arc<Notify>) {
         let Some(running) = cluster.upgrade() else {
             return;
         };
-        running.update(|state| {
-            let now = now();
-            state.members.handle_timeout(now);
-            state.requests.handle_timeout(now);
-        });
-        let deadline = {
-            let state = running.state.lock();
-            let members = state.members.deadline();
-            let requests = state.requests.deadline();
-            requests.map_or(members, |requests| requests.min(members))
-        };
+        running.tick();
+        let deadline = running.state.lock().deadline();
         drop(running);
         tokio::select! {
             () = tokio::time::sleep_until(deadline.into()) => {}
@@ -341,12 +362,10 @@ impl ClusterHandler for Receiver {
         }
     }
 
-    fn on_connected(&self, gap: bool) {
+    fn on_connected(&self, _gap: bool) {
         if let Some(cluster) = self.cluster.upgrade() {
-            cluster.update(|state| {
-                state.gaps += u64::from(gap);
-                state.members.handle_connected(now());
-            });
+            cluster.update(|state| state.members.handle_connected(now()));
+            cluster.rearm.notify_one();
         }
     }
 }

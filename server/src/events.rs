@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use socketio_core::cluster::AdapterError;
 use socketio_core::engine::CloseReason;
-use socketio_core::ids::{Room, SocketId};
+use socketio_core::ids::{NodeId, Room, SocketId};
 use socketio_core::packet::RESERVED_EVENTS;
 use socketio_core::payload::EncodeError;
 
@@ -92,6 +92,22 @@ pub enum RoomEvent {
     Joined(Room, SocketId),
     /// A socket left the room.
     Left(Room, SocketId),
+}
+
+/// A room of the whole cluster has got its first members, or lost its last ones. Told to
+/// [`Namespace::on_room_occupied`](crate::Namespace::on_room_occupied) and
+/// [`on_room_vacated`](crate::Namespace::on_room_vacated).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RoomPresence {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The room.
+    pub room: Room,
+    /// The node where they are, or were.
+    pub node: NodeId,
+    /// How many members it has.
+    pub count: u64,
 }
 
 /// Why an event was not sent.

@@ -58,14 +58,16 @@ mod socket;
 
 pub use ack::{AckError, AckFuture, AckResponse, AckResponses, BroadcastAcks};
 pub use broadcast::{BroadcastOperator, IntoRooms};
-pub use events::{AdapterFailure, DisconnectReason, EmitError, RoomEvent};
+pub use events::{AdapterFailure, DisconnectReason, EmitError, RoomEvent, RoomPresence};
 pub use extensions::Extensions;
 pub use handler::Reply;
 pub use handshake::Handshake;
 pub use listeners::HandlerId;
 pub use metrics::{Metrics, Snapshot};
 pub use middleware::{ConnectError, EventError};
-pub use namespace::{Namespace, NamespaceRequest, ParentNamespace, PatternError};
+pub use namespace::{
+    Namespace, NamespaceRequest, ParentNamespace, PatternError, RoomCount, RoomList,
+};
 pub use options::Options;
 pub use remote::{
     FetchError, MissingNodes, RemoteHandshake, RemoteSocket, ServerEvent, ServerReplies,
@@ -73,7 +75,9 @@ pub use remote::{
 };
 pub use server::{Server, ServerBuilder};
 pub use socket::{Socket, SocketEmitter};
-pub use socketio_core::cluster::{Adapter, AdapterError, AdapterStatus, MembersConfig, MemoryBus};
+pub use socketio_core::cluster::{
+    Adapter, AdapterError, AdapterStatus, MembersConfig, MemoryBus, OccupancyConfig,
+};
 pub use socketio_core::engine::TransportKind;
 pub use socketio_core::ids::{NodeId, Room, SocketId};
 pub use socketio_core::packet::ParserKind;

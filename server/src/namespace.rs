@@ -1,5 +1,7 @@
 //! [`Namespace`]: handlers, and the sockets with their rooms under one lock.
 
+mod changes;
+mod count;
 mod handlers;
 mod members;
 mod operators;
@@ -7,6 +9,7 @@ mod parent;
 mod server_side;
 mod table;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -16,6 +19,7 @@ use socketio_core::ids::{AckId, Room, SocketId};
 use socketio_core::rooms::Rooms;
 use socketio_core::target::Target;
 
+pub use self::count::{RoomCount, RoomList};
 pub(crate) use self::handlers::Handlers;
 pub(crate) use self::members::Admission;
 use self::members::Member;
@@ -71,8 +75,17 @@ struct Members {
     rooms: Rooms<Member>,
     /// Sockets in `rooms`, and clients on their way through the middlewares.
     users: usize,
+    changes: Changes,
     /// It was an empty child and is no longer in the table: nobody may join any more.
     removed: bool,
+}
+
+/// What has changed since the other nodes were told last. Stays empty where nobody is told.
+#[derive(Default)]
+struct Changes {
+    rooms: HashSet<Room>,
+    /// The cluster knows that there is something.
+    noted: bool,
 }
 
 impl fmt::Debug for Namespace {
@@ -147,9 +160,10 @@ impl Namespace {
         self.0.members.lock().rooms.len()
     }
 
-    /// All rooms of this node, those named by a socket's own id included.
+    /// All rooms of this node, those named by a socket's own id included; those of all nodes are told
+    /// by [`rooms`](Self::rooms).
     #[must_use]
-    pub fn rooms(&self) -> Vec<Room> {
+    pub fn local_rooms(&self) -> Vec<Room> {
         self.0.members.lock().rooms.all_rooms()
     }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use regex::Regex;
-use socketio_core::cluster::{Adapter, AdapterError, AdapterStatus, MembersConfig};
+use socketio_core::cluster::{
+    Adapter, AdapterError, AdapterStatus, MembersConfig, OccupancyConfig,
+};
 use socketio_core::engine::TransportKind;
 use socketio_core::ids::NodeId;
 use socketio_core::packet::ParserKind;
@@ -84,6 +86,10 @@ impl Shared {
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    pub(crate) fn node_id(&self) -> &NodeId {
+        &self.node_id
     }
 
     pub(crate) fn cluster(&self) -> Option<&Arc<Cluster>> {
@@ -329,6 +335,7 @@ pub struct ServerBuilder {
     node_id: Option<NodeId>,
     adapter: Option<Arc<dyn Adapter>>,
     members: MembersConfig,
+    occupancy: OccupancyConfig,
 }
 
 macro_rules! setters {
@@ -414,6 +421,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets how this node shares the numbers of sockets in its rooms with the others, for
+    /// [`count`](crate::BroadcastOperator::count), [`rooms`](Namespace::rooms) and
+    /// [`on_room_occupied`](Namespace::on_room_occupied). All nodes should have the same.
+    pub fn room_sharing(mut self, config: OccupancyConfig) -> Self {
+        self.occupancy = config;
+        self
+    }
+
     /// The server. It does nothing before it is given requests.
     #[must_use]
     pub fn build(self) -> Server {
@@ -429,9 +444,9 @@ impl ServerBuilder {
         let (namespaces, main) = Namespaces::new(Arc::clone(&shared));
         if let Some(adapter) = self.adapter {
             let node = shared.node_id.clone();
-            shared
-                .cluster
-                .get_or_init(|| Cluster::new(node, adapter, self.members, &namespaces));
+            shared.cluster.get_or_init(|| {
+                Cluster::new(node, adapter, (self.members, self.occupancy), &namespaces)
+            });
             namespaces.watch_all();
         }
         let table = Arc::clone(&namespaces);

@@ -84,6 +84,17 @@ impl<T: Clone> Rooms<T> {
         listed + usize::from(self.owner(room.as_str()).is_some())
     }
 
+    /// Number of sockets in a room that some socket has joined; zero for a room that is only a
+    /// socket's own.
+    #[must_use]
+    pub fn joined_count(&self, room: &Room) -> usize {
+        if self.by_name.contains_key(room) {
+            self.member_count(room)
+        } else {
+            0
+        }
+    }
+
     /// The ids of all sockets.
     pub fn ids(&self) -> impl Iterator<Item = &SocketId> {
         self.by_id.keys()

@@ -40,7 +40,15 @@ impl Asker {
 
 impl Cluster {
     pub(super) fn handle_message(self: &Arc<Self>, message: ClusterMessage) {
+        if matches!(message.operation, Operation::Rooms(_)) {
+            self.handle_news(message);
+            return;
+        }
         let fresh = self.update(|state| state.members.handle_message(now(), &message));
+        if matches!(message.operation, Operation::InitialHeartbeat) {
+            // The answer has a summary of the rooms, which the clock sends.
+            self.rearm.notify_one();
+        }
         let Some(namespaces) = self.namespaces.upgrade().filter(|_| fresh) else {
             return;
         };
@@ -92,7 +100,7 @@ impl Cluster {
                 asker(request).respond(ResponseBody::SocketIds(ids.collect()));
             }
             (Operation::ListRooms { request }, namespace) => {
-                let rooms = namespace.map(|namespace| namespace.rooms());
+                let rooms = namespace.map(|namespace| namespace.local_rooms());
                 asker(request).respond(ResponseBody::Rooms(rooms.unwrap_or_default()));
             }
             (Operation::ServerSideEmit { payload, request }, Some(namespace)) => {

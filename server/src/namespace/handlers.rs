@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
+use socketio_core::ids::Room;
 
 use super::Namespace;
-use crate::events::RoomEvent;
+use crate::events::{RoomEvent, RoomPresence};
 use crate::handler::{AdmitContext, ConnectContext, Erased, Handler, Running, erase, guarded};
 use crate::listeners::{HandlerId, Listener, Listeners};
 use crate::middleware::ConnectError;
 use crate::remote::{ServerEvent, ServerListener};
 use crate::socket::Socket;
 
+type PresenceListener = Arc<dyn Fn(&RoomPresence) + Send + Sync>;
 type RoomListener = Arc<dyn Fn(&RoomEvent) + Send + Sync>;
 
 /// Handlers of a namespace, or of all children of a dynamic one.
@@ -27,6 +29,9 @@ pub(crate) struct Handlers {
     has_listeners: AtomicBool,
     rooms: RwLock<List<RoomListener>>,
     has_rooms: AtomicBool,
+    occupied: RwLock<Vec<PresenceListener>>,
+    vacated: RwLock<Vec<PresenceListener>>,
+    has_presence: AtomicBool,
     server_events: RwLock<List<(String, ServerListener)>>,
     /// Ids are given across all the lists.
     next: AtomicU32,
@@ -76,6 +81,16 @@ impl Handlers {
         self.rooms.write().push((id, listener));
         self.has_rooms.store(true, Ordering::Release);
         id
+    }
+
+    pub(super) fn add_occupied(&self, listener: PresenceListener) {
+        self.occupied.write().push(listener);
+        self.has_presence.store(true, Ordering::Release);
+    }
+
+    pub(super) fn add_vacated(&self, listener: PresenceListener) {
+        self.vacated.write().push(listener);
+        self.has_presence.store(true, Ordering::Release);
     }
 
     pub(super) fn add_server_event(&self, event: String, listener: ServerListener) -> HandlerId {
@@ -250,6 +265,42 @@ macro_rules! handler_methods {
             self.handlers().add_rooms(std::sync::Arc::new(listener))
         }
 
+        /// Calls `listener` when a room that had no member on any node of the cluster gets some:
+        /// when a user comes online, if there is a room for each user.
+        ///
+        /// What happens within the [interval](crate::ServerBuilder::room_sharing) in which nodes
+        /// gather changes counts as one change, so a room that is joined and left again within it
+        /// is not told. The rooms that sockets have of their own are not told either. In a cluster
+        /// it begins with [`join_cluster`](crate::Server::join_cluster), and members that run other
+        /// software do not take part.
+        ///
+        /// Add it before clients come: of rooms that are occupied already nothing is told. The calls
+        /// come one after the other, in order, and hold up the cluster; so it must be quick.
+        ///
+        /// ```
+        /// # let io = socketio_server::Server::builder().build();
+        /// io.on_room_occupied(|room| println!("{} is online, on {}", room.room, room.node));
+        /// io.on_room_vacated(|room| println!("{} is offline", room.room));
+        /// ```
+        pub fn on_room_occupied(
+            &self,
+            listener: impl Fn(&$crate::events::RoomPresence) + Send + Sync + 'static,
+        ) {
+            self.handlers().add_occupied(std::sync::Arc::new(listener));
+            self.enable_presence();
+        }
+
+        /// Calls `listener` when a room has no member on any node of the cluster any more, as
+        /// [`on_room_occupied`](Self::on_room_occupied) does for the contrary. When a node dies, that
+        /// is noticed as late as its death ([`heartbeat`](crate::ServerBuilder::heartbeat)).
+        pub fn on_room_vacated(
+            &self,
+            listener: impl Fn(&$crate::events::RoomPresence) + Send + Sync + 'static,
+        ) {
+            self.handlers().add_vacated(std::sync::Arc::new(listener));
+            self.enable_presence();
+        }
+
         /// Calls `handler` for each event that another node sends by
         /// [`server_side_emit`]($crate::Namespace::server_side_emit).
         pub fn on_server_event<F, Fut>(
@@ -347,6 +398,41 @@ impl Namespace {
                 for event in events {
                     guarded(self.shared().metrics(), || listener(event));
                 }
+            }
+        }
+    }
+
+    fn enable_presence(&self) {
+        if let Some(cluster) = self.shared().cluster() {
+            cluster.enable_notices();
+        }
+    }
+
+    /// Without a cluster this node is all there is.
+    pub(super) fn tell_alone(&self, room: &Room, count: u64) {
+        let mut all = self.all_handlers();
+        if self.shared().cluster().is_none()
+            && all.any(|handlers| handlers.has_presence.load(Ordering::Acquire))
+        {
+            self.tell_presence(&RoomPresence {
+                namespace: self.shared_name(),
+                room: room.clone(),
+                node: self.shared().node_id().clone(),
+                count,
+            });
+        }
+    }
+
+    pub(crate) fn tell_presence(&self, presence: &RoomPresence) {
+        for handlers in self.all_handlers() {
+            let listeners = match presence.count {
+                0 => &handlers.vacated,
+                _ => &handlers.occupied,
+            };
+            // Copied, so that a listener may add another one.
+            let listeners = listeners.read().clone();
+            for listener in listeners {
+                guarded(self.shared().metrics(), || listener(presence));
             }
         }
     }

@@ -10,6 +10,7 @@ use socketio_core::payload::Payload;
 use socketio_core::target::Target;
 
 use super::Namespace;
+use super::changes::RoomChange;
 use crate::ack::{Collector, PendingAck, Slot};
 use crate::engine::Conn;
 use crate::events::RoomEvent;
@@ -92,11 +93,23 @@ impl Namespace {
             socket: socket.clone(),
         };
         let events = {
-            let mut members = self.0.members.lock();
+            let members = &mut *self.0.members.lock();
             let key = members.rooms.insert(socket.id().clone(), member);
             if !socket.set_connected(key) {
                 members.rooms.remove(key);
                 return false;
+            }
+            let cluster = self.shared().cluster();
+            if cluster.is_some() {
+                let room = &Room::from(socket.id());
+                let change = RoomChange {
+                    room,
+                    private: true,
+                    opened: members.rooms.joined_count(room) == 0,
+                    closed: false,
+                };
+                self.room_changed(members, cluster, &change);
+                self.changed(members, cluster);
             }
             // A push into the outbox takes the lock of the outbox only, and never calls back.
             if let Some(connected) = connected {
@@ -126,7 +139,24 @@ impl Namespace {
         let Some(key) = socket.key() else {
             return Vec::new();
         };
-        let left = self.0.members.lock().rooms.remove(key);
+        let cluster = self.shared().cluster();
+        let left = {
+            let members = &mut *self.0.members.lock();
+            let left = members.rooms.remove(key);
+            if cluster.is_some() {
+                for departure in &left {
+                    let change = RoomChange {
+                        room: &departure.room,
+                        private: departure.room.as_str() == socket.id().as_str(),
+                        opened: false,
+                        closed: departure.deleted,
+                    };
+                    self.room_changed(members, cluster, &change);
+                }
+                self.changed(members, cluster);
+            }
+            left
+        };
         let has_listeners = self.has_room_listeners();
         let mut events = Vec::new();
         let mut rooms = Vec::with_capacity(left.len());
@@ -134,6 +164,7 @@ impl Namespace {
             let is_own = departure.room.as_str() == socket.id().as_str();
             if departure.deleted && !is_own {
                 self.0.metrics.room_deleted();
+                self.tell_alone(&departure.room, 0);
             }
             if has_listeners {
                 events.push(RoomEvent::Left(departure.room.clone(), socket.id().clone()));
@@ -152,20 +183,33 @@ impl Namespace {
         let Some(key) = socket.key() else { return };
         let has_listeners = self.has_room_listeners();
         let are_private = self.shared().options().private_id_rooms;
+        let cluster = self.shared().cluster();
         let mut events = Vec::new();
         for room in rooms {
             // One lock for each room, so that a long list does not hold up a fan-out.
             let outcome = {
-                let mut members = self.0.members.lock();
+                let mut guard = self.0.members.lock();
+                let members = &mut *guard;
                 if are_private && members.rooms.is_own_room_of_another(key, &room) {
-                    drop(members);
+                    drop(guard);
                     self.refuse_room(socket, &room);
                     continue;
                 }
-                members.rooms.join(key, &room)
+                let outcome = members.rooms.join(key, &room);
+                if outcome.joined {
+                    let change = RoomChange {
+                        room: &room,
+                        private: room.as_str() == socket.id().as_str(),
+                        opened: outcome.created,
+                        closed: false,
+                    };
+                    self.room_changed(members, cluster, &change);
+                }
+                outcome
             };
             if outcome.created && room.as_str() != socket.id().as_str() {
                 self.0.metrics.room_created();
+                self.tell_alone(&room, 1);
             }
             if has_listeners {
                 if outcome.created {
@@ -191,11 +235,26 @@ impl Namespace {
     pub(crate) fn leave(&self, socket: &Socket, rooms: &[Room]) {
         let Some(key) = socket.key() else { return };
         let has_listeners = self.has_room_listeners();
+        let cluster = self.shared().cluster();
         let mut events = Vec::new();
         for room in rooms {
-            let outcome = self.0.members.lock().rooms.leave(key, room);
+            let outcome = {
+                let members = &mut *self.0.members.lock();
+                let outcome = members.rooms.leave(key, room);
+                if outcome.left {
+                    let change = RoomChange {
+                        room,
+                        private: room.as_str() == socket.id().as_str(),
+                        opened: false,
+                        closed: outcome.deleted,
+                    };
+                    self.room_changed(members, cluster, &change);
+                }
+                outcome
+            };
             if outcome.deleted && room.as_str() != socket.id().as_str() {
                 self.0.metrics.room_deleted();
+                self.tell_alone(room, 0);
             }
             if has_listeners && outcome.left {
                 events.push(RoomEvent::Left(room.clone(), socket.id().clone()));

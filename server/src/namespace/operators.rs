@@ -89,6 +89,11 @@ impl Namespace {
         self.operator().emit_with_ack(event, data)
     }
 
+    /// The members of rooms, to be [counted](BroadcastOperator::count): as [`to`](Self::to).
+    pub fn in_room(&self, rooms: impl IntoRooms) -> BroadcastOperator {
+        self.operator().to(rooms)
+    }
+
     /// All sockets of all nodes.
     ///
     /// # Errors
@@ -198,7 +203,7 @@ impl Namespace {
     }
 
     /// The cluster, if there are others whom something for `target` concerns.
-    fn others(&self, target: &Target) -> Option<&Arc<Cluster>> {
+    pub(super) fn others(&self, target: &Target) -> Option<&Arc<Cluster>> {
         let cluster = self.shared().cluster()?;
         (!target.flags.local && !cluster.is_alone()).then_some(cluster)
     }

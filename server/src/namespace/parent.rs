@@ -121,6 +121,14 @@ impl ParentNamespace {
         BroadcastOperator::new(Scope::Parent(self.clone()), Flags::default())
     }
 
+    fn enable_presence(&self) {
+        if let Some(table) = self.0.table.upgrade()
+            && let Some(cluster) = table.shared().cluster()
+        {
+            cluster.enable_notices();
+        }
+    }
+
     pub(super) fn handlers(&self) -> &Handlers {
         &self.0.handlers
     }

@@ -218,7 +218,7 @@ async fn connections_come_and_go_without_a_trace() {
     }
     until("the end of all", || served.io.connection_count() == 0).await;
     until("no sockets", || served.io.socket_count() == 0).await;
-    assert!(served.io.rooms().is_empty());
+    assert!(served.io.local_rooms().is_empty());
     until("no children", || served.io.namespaces().len() == 1).await;
     let snapshot = served.io.metrics().snapshot();
     assert_eq!(

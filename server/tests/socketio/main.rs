@@ -4,6 +4,7 @@
 mod acks;
 mod broadcast;
 mod cluster;
+mod cluster_rooms;
 mod connect;
 mod disconnect;
 mod eio3;
