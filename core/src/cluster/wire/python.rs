@@ -18,10 +18,11 @@
 //! # Acknowledgements
 //!
 //! An `emit` to one room may ask for a `callback`. Its parameters come back verbatim, so neither
-//! direction needs a table: the dialect gets our [`RequestId`] as the id, and a request from there
-//! becomes a [`RequestId`] that holds all that the answer must repeat. Nothing tells how many
-//! clients will answer, and a member of Python only uses the first answer. So a node asks one socket
-//! until it answers, and a room until its timeout, since there might be one more.
+//! direction needs a table: the dialect gets our [`RequestId`](crate::ids::RequestId) as the id,
+//! and a request from there becomes a `RequestId` that holds all that the answer must repeat.
+//! Nothing tells how many clients will answer, and a member of Python only uses the first answer.
+//! So a node asks one socket until it answers, and a room until its timeout, since there might be
+//! one more.
 //!
 //! # Rooms
 //!
