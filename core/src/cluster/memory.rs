@@ -146,7 +146,7 @@ impl MemoryBus {
         }
     }
 
-    /// Removes a node without a farewell, as a crash does.
+    /// Removes a node without a farewell, as a crash does: it neither hears nor is heard any more.
     pub fn kill(&self, node: &NodeId) {
         self.shared.lock().nodes.remove(node);
     }
@@ -154,6 +154,10 @@ impl MemoryBus {
     fn send(&self, from: &NodeId, to: Option<&NodeId>, item: &Item) {
         let mut guard = self.shared.lock();
         let shared = &mut *guard;
+        if !shared.nodes.contains_key(from) {
+            // Killed, and does not know it.
+            return;
+        }
         let receivers: Vec<NodeId> = match to {
             Some(to) => shared
                 .nodes

@@ -180,13 +180,20 @@ fn a_partition_stops_also_what_is_on_its_way_until_it_heals() {
 }
 
 #[test]
-fn a_killed_node_hears_nothing() {
+fn a_killed_node_hears_nothing_and_is_not_heard() {
     let pair = Pair::new(Link::default(), 0);
     pair.send(1..2);
     pair.bus.kill(&pair.receiver.node);
     pair.bus.advance(pair.start + Duration::from_secs(1));
     assert!(pair.received().is_empty());
     assert!(pair.sender.is_alone());
+
+    let pair = Pair::new(Link::default(), 0);
+    pair.send(1..2);
+    pair.bus.kill(&NodeId::from("sender"));
+    pair.send(2..3);
+    pair.bus.advance(pair.start + Duration::from_secs(1));
+    assert_eq!(pair.received(), [1], "what was on its way");
 }
 
 /// Panics at the first message.
