@@ -142,7 +142,6 @@ fn adapter(flags: &Flags, node: &NodeId) -> Result<Arc<dyn Adapter>, AnyError> {
             config.python = python(flags);
             AmqpAdapter::new(config)?
         }
-        Carrier::Redis if flags.python.is_some() => return Err("not yet".into()),
         Carrier::Redis => {
             let mut config = RedisConfig::new(&flags.url);
             if let Some(prefix) = &flags.prefix {
@@ -158,6 +157,7 @@ fn adapter(flags: &Flags, node: &NodeId) -> Result<Arc<dyn Adapter>, AnyError> {
                 Some("sharded-dynamic-private") => Mode::ShardedDynamicPrivate,
                 Some(other) => return Err(format!("no mode {other}").into()),
             };
+            config.python = python(flags);
             RedisAdapter::new(config)?
         }
     })
