@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use parking_lot::Mutex;
+use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, SerializeTuple as _, Serializer};
 use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig, PythonConfig, Reliable};
 use socketio_adapter_redis::{Mode, RedisAdapter, RedisConfig};
@@ -312,6 +313,25 @@ impl Serialize for Arguments {
     }
 }
 
+/// What a client answered: nothing, one value bare, or an array of several.
+struct Reply(Value);
+
+impl<'de> Deserialize<'de> for Reply {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Arguments that are not there are null.
+        let values: [Value; 8] = Deserialize::deserialize(deserializer)?;
+        let count = values.iter().rposition(|value| *value != Value::Null);
+        let values = values
+            .get(..count.map_or(0, |last| last + 1))
+            .unwrap_or_default();
+        Ok(Self(match values {
+            [] => Value::Null,
+            [only] => only.clone(),
+            several => several.iter().cloned().collect(),
+        }))
+    }
+}
+
 struct Node {
     io: Server,
     adapter: Arc<dyn Adapter>,
@@ -423,7 +443,7 @@ impl Node {
 
     async fn ask(&self, command: &Command) -> Result<Fields, AnyError> {
         let target = self.target(command);
-        let acks = target.emit_with_ack::<_, Value>(command.text("event"), command.arguments())?;
+        let acks = target.emit_with_ack::<_, Reply>(command.text("event"), command.arguments())?;
         let answers = acks.collect().await;
         let complete = answers.is_complete();
         let sockets = answers.missing.iter();
@@ -433,7 +453,10 @@ impl Node {
             ("complete", complete.into()),
             ("missing", missing),
             ("sockets", sockets),
-            ("replies", answers.into_data().collect()),
+            (
+                "replies",
+                answers.into_data().map(|reply| reply.0).collect(),
+            ),
         ])
     }
 
