@@ -117,8 +117,12 @@ impl Publisher {
     ///
     /// As [`publish`](Self::publish).
     pub fn publish_raw(&self, channel: &str, payload: Bytes) -> Result<(), AdapterError> {
-        let outgoing = Outgoing::plain(channel.to_owned(), payload);
-        self.sending.outbox.push([outgoing])
+        self.sending.outbox.push([Outgoing {
+            channel: Bytes::copy_from_slice(channel.as_bytes()),
+            payload,
+            is_sharded: false,
+            is_probe: false,
+        }])
     }
 
     /// Waits until the broker has taken everything that was published before, through any number of

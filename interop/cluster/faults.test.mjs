@@ -2,13 +2,15 @@
 // counts and numbered events. The figures are in the output of the tests.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, describe } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { until } from "../lib/wait.mjs";
-import { startRabbit, startRedis } from "./lib/broker.mjs";
 import { Member } from "./lib/crowd.mjs";
 import { Ledger } from "./lib/ledger.mjs";
 import { ClusterNode, haveOurs } from "./lib/node.mjs";
+import { startRabbit } from "./lib/rabbit.mjs";
+import { startRedis } from "./lib/redis.mjs";
+import { steps } from "./lib/steps.mjs";
 
 const carriers = [
   { adapter: "redis", mode: "pubsub", start: startRedis },
@@ -25,8 +27,7 @@ const BEAT = 400;
 const SLACK = 1_000;
 /** Time between two events of one stream. */
 const PACE = 10;
-/** Whether the nodes count rooms over the whole cluster yet. */
-const COUNTS = false;
+const COUNTS = true;
 /** Any adapter has noticed by then that its broker says nothing. */
 const SILENCE = 15_000;
 /** So much is to happen while the broker stands still, in milliseconds. */
@@ -41,7 +42,7 @@ for (const carrier of carriers) {
 
 function faults({ adapter, mode, start }) {
   let broker;
-  let nodes;
+  let nodes = [];
   /** Two clients at each node. */
   let crowd;
   const starting = () => ClusterNode.start("ours", { adapter, mode, url: broker.url, prefix: "faults", heartbeatInterval: BEAT, heartbeatTimeout: DEATH_WINDOW });
@@ -54,7 +55,9 @@ function faults({ adapter, mode, start }) {
     ]);
   }
 
-  before(async () => {
+  const { first, step } = steps();
+
+  first("find each other", async () => {
     broker = await start();
     nodes = await Promise.all([starting(), starting(), starting()]);
     crowd = (await Promise.all(nodes.map(populate))).flat();
@@ -62,7 +65,7 @@ function faults({ adapter, mode, start }) {
   });
   after(async () => {
     await Promise.all(nodes.map((node) => node.kill()));
-    await broker.end();
+    await broker?.end();
   });
 
   /** Every node knows the two others, and finds all clients and counts. */
@@ -122,7 +125,7 @@ function faults({ adapter, mode, start }) {
     return { total, lost, sent };
   }
 
-  test("every operation reaches all three", async (t) => {
+  step("every operation reaches all three", async (t) => {
     for (const [index, node] of nodes.entries()) {
       const asked = await node.do("ask", { to: ["all"], event: "question", args: [index] });
       assert.deepEqual([asked.complete, asked.replies.map(({ by }) => by).sort()], [true, names(crowd)]);
@@ -141,12 +144,12 @@ function faults({ adapter, mode, start }) {
     assert.ok(status.every(({ up }) => up));
   });
 
-  test("under traffic alone nothing is lost", async (t) => {
+  step("under traffic alone nothing is lost", async (t) => {
     const { total } = await underTraffic(t, () => pause(500));
     assert.equal(total, 0);
   });
 
-  test("a node that is killed", async (t) => {
+  step("a node that is killed", async (t) => {
     const [asking, , dying] = nodes;
     const [, , , , ...gone] = crowd;
     const killed = performance.now();
@@ -177,7 +180,7 @@ function faults({ adapter, mode, start }) {
     t.diagnostic(`a new node is known to all after ${await whole()} ms`);
   });
 
-  test("a node that says goodbye is forgotten at once", async (t) => {
+  step("a node that says goodbye is forgotten at once", async (t) => {
     const leaving = await starting();
     const guest = await Member.join("guest", leaving, { rooms: ["all"] });
     await until(async () => (COUNTS ? (await nodes[0].do("count", { to: ["all"] })).count === 7 : (await nodes[0].do("nodes")).count === 4), () => "guest in the count");
@@ -189,7 +192,7 @@ function faults({ adapter, mode, start }) {
     guest.leave();
   });
 
-  test("a broker that restarts under traffic", async (t) => {
+  step("a broker that restarts under traffic", async (t) => {
     const { total } = await underTraffic(t, async () => {
       await broker.restart();
       const back = performance.now();
@@ -201,7 +204,7 @@ function faults({ adapter, mode, start }) {
     if (mode === "reliable") assert.equal(total, 0);
   });
 
-  test("a broker that stands still", async (t) => {
+  step("a broker that stands still", async (t) => {
     await underTraffic(t, async (ledger, streams) => {
       broker.pause();
       const heads = streams.map((stream, index) => ledger.last(crowd[2 * index], stream));

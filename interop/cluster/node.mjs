@@ -4,7 +4,7 @@
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
-import { createClient } from "redis";
+import { createClient, createCluster } from "redis";
 import { Server } from "socket.io";
 import { decode, encode, lines } from "./lib/bytes.mjs";
 
@@ -21,7 +21,11 @@ const { values: flags } = parseArgs({
 });
 
 const say = (entry) => process.stdout.write(`${JSON.stringify(entry)}\n`);
-const publisher = createClient({ url: flags.url });
+const CLUSTER = "redis-cluster://";
+/** A client of one server, or of a cluster whose servers the URL names. */
+const client = (url) =>
+  url.startsWith(CLUSTER) ? createCluster({ rootNodes: url.slice(CLUSTER.length).split(",").map((host) => ({ url: `redis://${host}` })) }) : createClient({ url });
+const publisher = client(flags.url);
 const subscriber = publisher.duplicate();
 for (const client of [publisher, subscriber]) client.on("error", (error) => say({ event: "broker-error", message: error.message }));
 await Promise.all([publisher.connect(), subscriber.connect()]);

@@ -14,14 +14,13 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use parking_lot::Mutex;
-use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, SerializeTuple as _, Serializer};
 use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig, PythonConfig, Reliable};
 use socketio_adapter_redis::{Mode, RedisAdapter, RedisConfig};
 use socketio_server::extract::{Ack, Args, Data};
 use socketio_server::{
     Adapter, BroadcastOperator, DisconnectReason, Listener, MembersConfig, MissingNodes, Namespace,
-    NodeId, Payload, RemoteSocket, Server, ServerEvent, Socket, Value,
+    NodeId, Payload, RemoteSocket, RoomPresence, Server, ServerEvent, Socket, Value,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -143,6 +142,7 @@ fn adapter(flags: &Flags, node: &NodeId) -> Result<Arc<dyn Adapter>, AnyError> {
             config.python = python(flags);
             AmqpAdapter::new(config)?
         }
+        Carrier::Redis if flags.python.is_some() => return Err("not yet".into()),
         Carrier::Redis => {
             let mut config = RedisConfig::new(&flags.url);
             if let Some(prefix) = &flags.prefix {
@@ -158,7 +158,6 @@ fn adapter(flags: &Flags, node: &NodeId) -> Result<Arc<dyn Adapter>, AnyError> {
                 Some("sharded-dynamic-private") => Mode::ShardedDynamicPrivate,
                 Some(other) => return Err(format!("no mode {other}").into()),
             };
-            config.python = python(flags);
             RedisAdapter::new(config)?
         }
     })
@@ -174,6 +173,8 @@ fn python(flags: &Flags) -> Option<PythonConfig> {
 
 fn application(io: &Server, namespace: &Namespace) {
     namespace.on_connect(joined);
+    namespace.on_room_occupied(|room| presence("occupied", room));
+    namespace.on_room_vacated(|room| presence("vacated", room));
     let name = io.node_id().to_string();
     let nsp = namespace.name().to_owned();
     namespace.on_server_event("note", move |event: ServerEvent| {
@@ -194,6 +195,17 @@ fn application(io: &Server, namespace: &Namespace) {
         }
         async {}
     });
+}
+
+/// A room of the whole cluster has its first members, or none any more.
+fn presence(event: &str, room: &RoomPresence) {
+    log([
+        ("event", event.into()),
+        ("nsp", Value::from(room.namespace.to_string())),
+        ("room", room.room.to_string().into()),
+        ("node", room.node.to_string().into()),
+        ("count", number(room.count)),
+    ]);
 }
 
 async fn joined(socket: Socket) {
@@ -313,25 +325,6 @@ impl Serialize for Arguments {
     }
 }
 
-/// What a client answered: nothing, one value bare, or an array of several.
-struct Reply(Value);
-
-impl<'de> Deserialize<'de> for Reply {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Arguments that are not there are null.
-        let values: [Value; 8] = Deserialize::deserialize(deserializer)?;
-        let count = values.iter().rposition(|value| *value != Value::Null);
-        let values = values
-            .get(..count.map_or(0, |last| last + 1))
-            .unwrap_or_default();
-        Ok(Self(match values {
-            [] => Value::Null,
-            [only] => only.clone(),
-            several => several.iter().cloned().collect(),
-        }))
-    }
-}
-
 struct Node {
     io: Server,
     adapter: Arc<dyn Adapter>,
@@ -407,6 +400,8 @@ impl Node {
             "ask" => self.ask(command).await,
             "fetch" => Ok(self.fetch(command).await),
             "server-ask" => self.server_ask(command).await,
+            "count" => Ok(self.count(command).await),
+            "rooms" => Ok(self.rooms(command).await),
             "stream-stop" => self.stop_stream(command).await,
             other => Err(format!("no command {other}").into()),
         }
@@ -443,7 +438,7 @@ impl Node {
 
     async fn ask(&self, command: &Command) -> Result<Fields, AnyError> {
         let target = self.target(command);
-        let acks = target.emit_with_ack::<_, Reply>(command.text("event"), command.arguments())?;
+        let acks = target.emit_with_ack::<_, Value>(command.text("event"), command.arguments())?;
         let answers = acks.collect().await;
         let complete = answers.is_complete();
         let sockets = answers.missing.iter();
@@ -453,10 +448,7 @@ impl Node {
             ("complete", complete.into()),
             ("missing", missing),
             ("sockets", sockets),
-            (
-                "replies",
-                answers.into_data().map(|reply| reply.0).collect(),
-            ),
+            ("replies", answers.into_data().collect()),
         ])
     }
 
@@ -468,6 +460,24 @@ impl Node {
         vec![
             ("sockets", sockets.iter().map(describe).collect()),
             ("missing", without_answer(&missing)),
+        ]
+    }
+
+    async fn count(&self, command: &Command) -> Fields {
+        let count = self.target(command).count().await;
+        vec![
+            ("count", number(count.count)),
+            ("unknown", without_answer(&count.unknown)),
+        ]
+    }
+
+    async fn rooms(&self, command: &Command) -> Fields {
+        let list = self.namespace(command).rooms().await;
+        let rooms = list.rooms.iter();
+        let rooms = rooms.map(|(room, count)| (room.to_string(), number(*count)));
+        vec![
+            ("rooms", rooms.collect()),
+            ("unknown", without_answer(&list.unknown)),
         ]
     }
 

@@ -4,5 +4,4 @@ mod garbage;
 mod laws;
 mod outage;
 mod publisher;
-mod python;
 mod support;

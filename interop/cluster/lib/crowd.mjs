@@ -43,24 +43,41 @@ export class Member {
 }
 
 let fences = 0;
+const emit = (from, nsp, to, what, number) => from.do("emit", { nsp, to, event: "fence", args: [what, number] });
+const passed = (member, what, number) => member.heard.findIndex(([name, ...args]) => name === "fence" && args[0] === what && args[1] === number);
 
 /**
  * What each of `members` hears of what `act` causes, by name. It is over when the members have heard a broadcast that
  * `from` sent afterwards: one sender keeps its order.
+ *
+ * Some wires have a channel for each room, which a node hears only some time after its first member has joined. `room` is
+ * such a one, of which `inside` are the members that hear it; they are waited for. With `loose` the channels come over
+ * several connections, so that only what goes to the same room has an order.
  */
-export async function heardOf(members, from, act, nsp = "/") {
+export async function heardOf(members, from, act, { nsp = "/", room, inside = [], loose = false } = {}) {
+  const number = (fences += 1);
+  if (room !== undefined) {
+    const deaf = () => inside.filter((member) => passed(member, "sound", number) < 0);
+    await until(async () => (await emit(from, nsp, [room], "sound", number)) && deaf().length === 0, () => `room ${room} at ${deaf().map(({ name }) => name)}`);
+  }
   for (const member of members) member.heard.length = 0;
   await act();
-  const number = (fences += 1);
-  await from.do("emit", { nsp, event: "fence", args: [number] });
-  const fenced = (member) => member.heard.findIndex(([name, value]) => name === "fence" && value === number);
-  await until(() => members.every((member) => fenced(member) >= 0), () => `fence ${number} at ${members.filter((member) => fenced(member) < 0).map((member) => member.name)}`);
-  const heard = Object.fromEntries(members.map((member) => [member.name, member.heard.slice(0, fenced(member))]));
-  for (const member of members) {
-    const late = member.heard.slice(fenced(member) + 1);
-    assert.deepEqual(late, [], `${member.name} heard something behind the fence`);
+  const waiting = new Set(members.map((member) => [member, "all"]));
+  if (loose && room !== undefined) {
+    await emit(from, nsp, [room], "room", number);
+    inside.forEach((member) => waiting.add([member, "room"]));
   }
-  return heard;
+  await emit(from, nsp, [], "all", number);
+  const late = () => [...waiting].filter(([member, what]) => passed(member, what, number) < 0);
+  await until(() => late().length === 0, () => `fence ${number} at ${late().map(([{ name }, what]) => `${name} (${what})`)}`);
+  const isMeant = ([name]) => name !== "fence";
+  if (!loose) {
+    for (const member of members) {
+      const behind = member.heard.slice(passed(member, "all", number));
+      assert.deepEqual(behind.filter(isMeant), [], `${member.name} heard something behind the fence`);
+    }
+  }
+  return Object.fromEntries(members.map((member) => [member.name, member.heard.filter(isMeant)]));
 }
 
 /** That exactly the members with these names heard the message, once. */

@@ -11,7 +11,6 @@ use crate::target::{Flags, Target};
 use crate::value::{self, Value};
 
 mod captured;
-mod enveloped;
 mod hostile;
 mod laws;
 
