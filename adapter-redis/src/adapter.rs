@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use socketio_core::cluster::wire::WireError;
+use socketio_core::cluster::wire::python::{LimitCounts, Python, PythonMode, Translated};
 use socketio_core::cluster::{
     Adapter, AdapterError, AdapterStatus, BoxFuture, ClusterHandler, ClusterMessage,
     ClusterResponse, Interest, Operation,
@@ -16,6 +18,7 @@ use crate::channel::Wanted;
 use crate::config::{ConfigError, RedisConfig};
 use crate::hearing::Hearing;
 use crate::interests::Interests;
+use crate::outbound::Outgoing;
 use crate::route::Routes;
 use crate::sending::Sending;
 use crate::shared::Shared;
@@ -27,6 +30,7 @@ pub struct RedisAdapter {
     counters: Arc<Counters>,
     interests: Arc<Interests>,
     foreign: Arc<Foreign>,
+    untranslatable: LimitCounts,
     running: OnceLock<Running>,
     stage: Mutex<Stage>,
 }
@@ -67,9 +71,37 @@ impl RedisAdapter {
             counters: Arc::default(),
             interests: Arc::default(),
             foreign: Arc::default(),
+            untranslatable: LimitCounts::default(),
             running: OnceLock::new(),
             stage: Mutex::new(Stage::Fresh),
         }))
+    }
+
+    /// How often something could not be said, or not quite, to members that speak Python's dialect.
+    #[must_use]
+    pub fn untranslatable(&self) -> &LimitCounts {
+        &self.untranslatable
+    }
+
+    /// Queues what members in Python are told. If there is no room for it, that is only counted: our
+    /// own nodes have been told.
+    fn push_translated(&self, running: &Running, translated: Translated) {
+        for limit in translated.limits {
+            // The application may do it again and again.
+            if self.untranslatable.add(limit).is_power_of_two() {
+                if limit.is_loss() {
+                    tracing::warn!(%limit, "members in Python are not told");
+                } else {
+                    tracing::info!(%limit, "members in Python are told otherwise");
+                }
+            }
+        }
+        for encoded in translated.messages {
+            let outgoing = Outgoing::plain(encoded.channel, encoded.payload);
+            if let Err(error) = running.sending.outbox.push([outgoing]) {
+                tracing::debug!(%error, "members in Python miss a message");
+            }
+        }
     }
 
     fn running(&self) -> Result<&Running, AdapterError> {
@@ -154,6 +186,10 @@ fn follow(routes: &Routes, interests: &Interests, wanted: &Wanted, change: Inter
     }
 }
 
+fn encode(error: WireError) -> AdapterError {
+    AdapterError::Encode(Box::new(error))
+}
+
 impl Adapter for RedisAdapter {
     fn name(&self) -> &'static str {
         "redis"
@@ -183,15 +219,27 @@ impl Adapter for RedisAdapter {
     fn publish(&self, message: &ClusterMessage) -> Result<(), AdapterError> {
         let running = self.running()?;
         let foreign = self.foreign.of(&message.namespace);
-        let encoded = running.routes.message(message, foreign);
-        let encoded = encoded.map_err(|error| AdapterError::Encode(Box::new(error)))?;
-        running.sending.outbox.push(encoded)
+        let encoded = running.routes.message(message, foreign).map_err(encode)?;
+        let python = running.routes.python().filter(|python| python.is_member());
+        let translated = python.map(|python| python.encode(message)).transpose();
+        let translated = translated.map_err(encode)?;
+        running.sending.outbox.push(encoded)?;
+        if let Some(translated) = translated {
+            self.push_translated(running, translated);
+        }
+        Ok(())
     }
 
     fn respond(&self, to: &NodeId, response: ClusterResponse) -> Result<(), AdapterError> {
         let running = self.running()?;
-        let encoded = running.routes.response(to, &response);
-        let encoded = encoded.map_err(|error| AdapterError::Encode(Box::new(error)))?;
+        if Python::answers(to) {
+            if let Some(python) = running.routes.python() {
+                let translated = python.encode_response(&response).map_err(encode)?;
+                self.push_translated(running, translated);
+            }
+            return Ok(());
+        }
+        let encoded = running.routes.response(to, &response).map_err(encode)?;
         running.sending.outbox.push(encoded)
     }
 
@@ -224,10 +272,17 @@ impl Adapter for RedisAdapter {
         self.foreign.of(namespace)
     }
 
+    fn has_uncounted_members(&self) -> bool {
+        let python = self.config.python.as_ref();
+        python.is_some_and(|python| python.mode == PythonMode::Member)
+    }
+
     fn status(&self) -> AdapterStatus {
         let running = self.running.get();
         let (messages, bytes) = running.map_or((0, 0), |running| running.sending.outbox.used());
-        self.counters.status(messages, bytes)
+        let mut status = self.counters.status(messages, bytes);
+        status.untranslated = self.untranslatable.total();
+        status
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use socketio_core::cluster::wire::python::PythonConfig;
 
 pub(crate) use url::{Address, Place, elsewhere};
 
@@ -40,6 +41,9 @@ pub struct RedisConfig {
     /// What the names of all channels begin with: `key` or `channelPrefix` in Node.js. `socket.io`
     /// by default.
     pub prefix: String,
+    /// Also speaks the dialect of python-socketio, on channels of `PUBLISH` in all modes. For nodes
+    /// only; an emitter translates itself. Off by default.
+    pub python: Option<PythonConfig>,
     /// The ACL user, if the URL names none.
     pub username: Option<String>,
     /// The password, if the URL has none.
@@ -139,6 +143,15 @@ impl RedisConfig {
         if self.mode.is_sharded() && address.wants_resp2() {
             return Err(ConfigError::ShardedNeedsResp3);
         }
+        let own = ["#", "-"].map(|mark| format!("{}{mark}", self.prefix));
+        let channels = self.python.iter().flat_map(|python| &python.channels);
+        for channel in channels {
+            let is_own = own.iter().any(|own| channel.starts_with(own.as_str()));
+            if is_own || channel.is_empty() {
+                let channel = channel.clone();
+                return Err(ConfigError::PythonChannel { channel });
+            }
+        }
         let durations = [
             ("heartbeat-interval", self.heartbeat_interval),
             ("heartbeat-timeout", self.heartbeat_timeout),
@@ -174,6 +187,7 @@ impl Default for RedisConfig {
             url: "redis://localhost:6379".to_owned(),
             mode: Mode::default(),
             prefix: "socket.io".to_owned(),
+            python: None,
             username: None,
             password: None,
             sentinel_username: None,
@@ -205,6 +219,7 @@ impl fmt::Debug for RedisConfig {
             .field("url", &url::without_secrets(&self.url))
             .field("mode", &self.mode)
             .field("prefix", &self.prefix)
+            .field("python", &self.python)
             .field("heartbeat_interval", &self.heartbeat_interval)
             .field("heartbeat_timeout", &self.heartbeat_timeout)
             .finish_non_exhaustive()
@@ -223,6 +238,12 @@ pub enum ConfigError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// A channel of the dialect of Python has no name, or the name of one of the adapter's own.
+    #[error("{channel:?} cannot be a channel of Python's dialect")]
+    PythonChannel {
+        /// The name.
+        channel: String,
     },
     /// The sharded modes are only known to the newer version of the protocol.
     #[error("the sharded modes need protocol 3")]

@@ -56,3 +56,4 @@ mod subscription;
 pub use adapter::RedisAdapter;
 pub use config::{ConfigError, Mode, RedisConfig};
 pub use publisher::Publisher;
+pub use socketio_core::cluster::wire::python::{PythonConfig, PythonMode};

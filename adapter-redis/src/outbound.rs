@@ -23,6 +23,16 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    /// For a channel of `PUBLISH`, whatever the mode.
+    pub(crate) fn plain(channel: String, payload: Bytes) -> Self {
+        Self {
+            channel: channel.into(),
+            payload,
+            is_sharded: false,
+            is_probe: false,
+        }
+    }
+
     pub(crate) fn size(&self) -> usize {
         self.channel.len() + self.payload.len()
     }

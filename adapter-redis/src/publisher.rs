@@ -117,12 +117,8 @@ impl Publisher {
     ///
     /// As [`publish`](Self::publish).
     pub fn publish_raw(&self, channel: &str, payload: Bytes) -> Result<(), AdapterError> {
-        self.sending.outbox.push([Outgoing {
-            channel: Bytes::copy_from_slice(channel.as_bytes()),
-            payload,
-            is_sharded: false,
-            is_probe: false,
-        }])
+        let outgoing = Outgoing::plain(channel.to_owned(), payload);
+        self.sending.outbox.push([outgoing])
     }
 
     /// Waits until the broker has taken everything that was published before, through any number of

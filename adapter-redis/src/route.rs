@@ -4,10 +4,13 @@
 //! members of Node.js. What Node's members understand as well goes there only, once for all. Where
 //! its answers would carry too little, as for requests, our nodes use the native wire, and Node's
 //! members, if there are any, get a marked copy that ours let be.
+//!
+//! Members in Python have channels of their own, where our nodes recognize and let be what ours say.
 
 mod wire;
 
 use bytes::Bytes;
+use socketio_core::cluster::wire::python::Python;
 use socketio_core::cluster::wire::{Decoded, Encoded, WireError, native};
 use socketio_core::cluster::{ClusterMessage, ClusterResponse, Operation};
 use socketio_core::ids::{NodeId, Room};
@@ -30,6 +33,7 @@ pub(crate) struct Routes {
     own: Bytes,
     kind: Kind,
     wire: Wire,
+    python: Option<Python>,
 }
 
 /// The two channels from whose listeners the members of Node.js are counted.
@@ -55,6 +59,7 @@ impl Routes {
                 Kind::Plain
             },
             wire: Wire::new(config, me),
+            python: config.python.clone().map(|python| Python::new(me, python)),
         }
     }
 
@@ -86,7 +91,10 @@ impl Routes {
 
     /// The channels that are heard from the start.
     pub(crate) fn channels(&self) -> Vec<Channel> {
-        vec![Channel::new(self.kind, self.all.clone()), self.own()]
+        let mut channels = vec![Channel::new(self.kind, self.all.clone()), self.own()];
+        let python = self.python.iter().flat_map(Python::channels);
+        channels.extend(python.map(|name| Channel::new(Kind::Plain, name.clone())));
+        channels
     }
 
     /// The channels of a namespace.
@@ -112,6 +120,11 @@ impl Routes {
             all: self.wire.counting(namespace),
             ours: format!("{}{namespace}#ours", self.prefix),
         }
+    }
+
+    /// The dialect of Python, if it is spoken.
+    pub(crate) fn python(&self) -> Option<&Python> {
+        self.python.as_ref()
     }
 
     /// What is to be published for a message, if `foreign` members hear its namespace.
@@ -168,6 +181,11 @@ impl Routes {
         if channel.starts_with(&self.prefix) {
             // A mark: nothing is sent there.
             return Err(WireError::Channel);
+        }
+        if let Some(python) = &self.python
+            && python.channels().iter().any(|name| name == channel)
+        {
+            return python.decode(channel, payload);
         }
         let has_room = |namespace: &str, room: &str| interests.has_room(namespace, room);
         let mut decoded = self.wire.decode(channel, payload, has_room)?;

@@ -63,8 +63,10 @@ class Node:
             manager = "redis" if adapter == "redis" else "aiopika"
             return Node.member(broker, manager, *channels[:1])
         url = getattr(broker, "strict_url", broker.url)
-        names = ",".join(channels or ["socketio"])
-        return Node(OURS, "--adapter", adapter, "--url", url, "--python", mode, "--python-channels", names)
+        channels = channels or ("socketio",)
+        # Clusters of other tests on the same broker are kept out of our own wire too.
+        flags = ["--prefix", f"ours-{channels[0]}", "--python", mode, "--python-channels", ",".join(channels)]
+        return Node(OURS, "--adapter", adapter, "--url", url, *flags)
 
     def _read(self, first: queue.Queue) -> None:
         for line in self.process.stdout:

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use parking_lot::Mutex;
+use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, SerializeTuple as _, Serializer};
 use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig, PythonConfig, Reliable};
 use socketio_adapter_redis::{Mode, RedisAdapter, RedisConfig};
@@ -142,7 +143,6 @@ fn adapter(flags: &Flags, node: &NodeId) -> Result<Arc<dyn Adapter>, AnyError> {
             config.python = python(flags);
             AmqpAdapter::new(config)?
         }
-        Carrier::Redis if flags.python.is_some() => return Err("not yet".into()),
         Carrier::Redis => {
             let mut config = RedisConfig::new(&flags.url);
             if let Some(prefix) = &flags.prefix {
@@ -158,6 +158,7 @@ fn adapter(flags: &Flags, node: &NodeId) -> Result<Arc<dyn Adapter>, AnyError> {
                 Some("sharded-dynamic-private") => Mode::ShardedDynamicPrivate,
                 Some(other) => return Err(format!("no mode {other}").into()),
             };
+            config.python = python(flags);
             RedisAdapter::new(config)?
         }
     })
@@ -325,6 +326,25 @@ impl Serialize for Arguments {
     }
 }
 
+/// What a client answered: nothing, one value bare, or an array of several.
+struct Reply(Value);
+
+impl<'de> Deserialize<'de> for Reply {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Arguments that are not there are null.
+        let values: [Value; 8] = Deserialize::deserialize(deserializer)?;
+        let count = values.iter().rposition(|value| *value != Value::Null);
+        let values = values
+            .get(..count.map_or(0, |last| last + 1))
+            .unwrap_or_default();
+        Ok(Self(match values {
+            [] => Value::Null,
+            [only] => only.clone(),
+            several => several.iter().cloned().collect(),
+        }))
+    }
+}
+
 struct Node {
     io: Server,
     adapter: Arc<dyn Adapter>,
@@ -438,7 +458,7 @@ impl Node {
 
     async fn ask(&self, command: &Command) -> Result<Fields, AnyError> {
         let target = self.target(command);
-        let acks = target.emit_with_ack::<_, Value>(command.text("event"), command.arguments())?;
+        let acks = target.emit_with_ack::<_, Reply>(command.text("event"), command.arguments())?;
         let answers = acks.collect().await;
         let complete = answers.is_complete();
         let sockets = answers.missing.iter();
@@ -448,7 +468,10 @@ impl Node {
             ("complete", complete.into()),
             ("missing", missing),
             ("sockets", sockets),
-            ("replies", answers.into_data().collect()),
+            (
+                "replies",
+                answers.into_data().map(|reply| reply.0).collect(),
+            ),
         ])
     }
 

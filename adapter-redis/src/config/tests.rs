@@ -1,4 +1,5 @@
 use redis::ConnectionAddr;
+use socketio_core::cluster::wire::python::{PythonConfig, PythonMode};
 
 use super::{Address, ConfigError, Mode, Place, RedisConfig};
 
@@ -117,11 +118,27 @@ fn certificates_must_be_there() {
 }
 
 #[test]
+fn channels_of_python_are_not_the_own_ones() {
+    let mut config = RedisConfig::new("redis://host");
+    config.python = Some(PythonConfig::member());
+    config.validate().expect("`socketio` is no channel of ours");
+    for channel in ["", "socket.io#/#", "socket.io-cluster#"] {
+        config.python = Some(PythonConfig::listen().channels(["socketio", channel]));
+        let error = config.validate();
+        assert!(matches!(error, Err(ConfigError::PythonChannel { .. })));
+    }
+}
+
+#[test]
 fn a_file_may_configure_everything() {
-    let text = r#"{"url": "redis://host", "mode": "sharded-dynamic", "heartbeat-interval": 0.5}"#;
+    let text = r#"{"url": "redis://host", "mode": "sharded-dynamic", "heartbeat-interval": 0.5,
+        "python": {"mode": "member", "channels": ["socketio", "flask-socketio"]}}"#;
     let config: RedisConfig = serde_json::from_str(text).expect("it is understood");
     assert_eq!(config.mode, Mode::ShardedDynamic);
     assert_eq!(config.heartbeat_interval.as_millis(), 500);
+    let python = config.python.expect("it is spoken");
+    assert_eq!(python.mode, PythonMode::Member);
+    assert_eq!(python.channels, ["socketio", "flask-socketio"]);
     assert!(serde_json::from_str::<RedisConfig>(r#"{"heartbeat-interval": -1}"#).is_err());
     assert!(serde_json::from_str::<RedisConfig>(r#"{"modus": "pubsub"}"#).is_err());
 }

@@ -4,4 +4,5 @@ mod garbage;
 mod laws;
 mod outage;
 mod publisher;
+mod python;
 mod support;

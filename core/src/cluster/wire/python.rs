@@ -15,6 +15,10 @@
 //! can say has no words in this dialect; what is left out or changed is told as
 //! [`Untranslatable`], for the caller to log and count.
 //!
+//! `KombuManager` over Redis wraps its messages in an envelope of Kombu's. That is read on any
+//! channel, and written where the channel has a name of Kombu's: `/0.socketio` for the exchange
+//! `socketio` in the database 0.
+//!
 //! # Acknowledgements
 //!
 //! An `emit` to one room may ask for a `callback`. Its parameters come back verbatim, so neither
@@ -29,6 +33,7 @@
 //! Python tells the room `5` from the room `"5"`; here both are the room `5`, and what is sent
 //! names rooms by strings. The only argument `null` is no argument to a Python member.
 
+mod envelope;
 mod fields;
 mod limit;
 mod read;
@@ -73,7 +78,8 @@ pub struct PythonConfig {
     pub mode: PythonMode,
     /// The channels of Redis, or exchanges of RabbitMQ, that are read. What is published goes to
     /// the first; an answer goes to where the question came from. Default: `socketio`.
-    /// Flask-SocketIO uses `flask-socketio` unless it is told otherwise.
+    /// Flask-SocketIO uses `flask-socketio` unless it is told otherwise, and a `KombuManager` on
+    /// Redis `/0.socketio`.
     pub channels: Vec<String>,
     /// Sends an only argument bare, not in an array, where that is not ambiguous, so that members
     /// from 5.14.0 to 5.15.0 read it rightly too. Several arguments and bytes reach these as one
@@ -225,10 +231,9 @@ impl Python {
     }
 
     fn to_all(&self, payload: Vec<u8>) -> Encoded {
-        Encoded {
-            channel: self.channels[0].clone(),
-            payload: payload.into(),
-        }
+        let channel = self.channels[0].clone();
+        let payload = envelope::wrap(&channel, payload).into();
+        Encoded { channel, payload }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::ids::Room;
 use crate::json::{self, JsonError, Reader, Token};
 use crate::value::MAX_DEPTH;
 
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
@@ -33,6 +33,10 @@ pub(super) struct Fields<'a> {
     pub(super) sid: Option<&'a str>,
     pub(super) id: Option<&'a str>,
     pub(super) args: Option<&'a str>,
+    /// These three are of an [envelope](super::envelope).
+    pub(super) body: Option<&'a str>,
+    pub(super) properties: Option<&'a str>,
+    pub(super) body_encoding: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
@@ -66,6 +70,9 @@ impl<'a> Fields<'a> {
                 "sid" => fields.sid = value,
                 "id" => fields.id = value,
                 "args" => fields.args = value,
+                "body" => fields.body = value,
+                "properties" => fields.properties = value,
+                "body_encoding" => fields.body_encoding = value,
                 _ => {}
             }
         }

@@ -1,10 +1,9 @@
 //! From the dialect to messages.
 
-use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::fields::{self, Fields};
-use super::{MARK, NODES, Python};
+use super::{MARK, NODES, Python, envelope};
 use crate::cluster::wire::{Decoded, WireError};
 use crate::cluster::{ClusterMessage, ClusterResponse, Operation, ResponseBody};
 use crate::ids::{NodeId, RequestId, Room};
@@ -16,7 +15,16 @@ use crate::value;
 /// The first byte of a pickle of protocol 2 or later; earlier ones were never written.
 const PICKLE: u8 = 0x80;
 
-pub(super) fn decode(codec: &Python, channel: &str, payload: &Bytes) -> Result<Decoded, WireError> {
+pub(super) fn decode(codec: &Python, channel: &str, payload: &[u8]) -> Result<Decoded, WireError> {
+    read(codec, channel, payload, true)
+}
+
+fn read(
+    codec: &Python,
+    channel: &str,
+    payload: &[u8],
+    outermost: bool,
+) -> Result<Decoded, WireError> {
     if payload.first() == Some(&PICKLE) {
         return Err(WireError::Pickle);
     }
@@ -28,12 +36,17 @@ pub(super) fn decode(codec: &Python, channel: &str, payload: &Bytes) -> Result<D
         return Ok(Decoded::Skip);
     }
     let text = std::str::from_utf8(payload).map_err(|_| WireError::Utf8)?;
-    match Fields::read(text) {
-        Err(WireError::Json(JsonError::Syntax(at))) => match fields::without_constants(text) {
-            Some(text) => interpret(codec, channel, &Fields::read(&text)?),
-            None => Err(JsonError::Syntax(at).into()),
-        },
-        fields => interpret(codec, channel, &fields?),
+    let corrected;
+    let fields = match Fields::read(text) {
+        Err(WireError::Json(JsonError::Syntax(at))) => {
+            corrected = fields::without_constants(text).ok_or(JsonError::Syntax(at))?;
+            Fields::read(&corrected)
+        }
+        fields => fields,
+    }?;
+    match envelope::unwrap(&fields)? {
+        Some(message) if outermost => read(codec, channel, &message, false),
+        _ => interpret(codec, channel, &fields),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::target::{Flags, Target};
 use crate::value::{self, Value};
 
 mod captured;
+mod enveloped;
 mod hostile;
 mod laws;
 

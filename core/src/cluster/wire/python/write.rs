@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{EMITTERS, Python, Translated, Untranslatable, fields};
+use super::{EMITTERS, Python, Translated, Untranslatable, envelope, fields};
 use crate::cluster::wire::{Encoded, WireError};
 use crate::cluster::{ClusterMessage, ClusterResponse, Operation, ResponseBody};
 use crate::ids::{RequestId, Room};
@@ -215,10 +215,8 @@ pub(super) fn encode_response(
         done.leave_out(Untranslatable::BinaryAcknowledgement);
     }
     out.push(b'}');
-    done.messages.push(Encoded {
-        channel,
-        payload: out.into(),
-    });
+    let payload = envelope::wrap(&channel, out).into();
+    done.messages.push(Encoded { channel, payload });
     Ok(done)
 }
 
