@@ -1,6 +1,7 @@
 //! What an application may configure, and what is wrong with it if so.
 
 mod seconds;
+mod tls;
 mod url;
 
 use std::fmt;
@@ -245,6 +246,9 @@ pub enum ConfigError {
         /// The name.
         channel: String,
     },
+    /// The server speaks TLS, and it is not said whom to trust.
+    #[error("the system trusts no authority, and there is no tls-authority")]
+    NoAuthority,
     /// The sharded modes are only known to the newer version of the protocol.
     #[error("the sharded modes need protocol 3")]
     ShardedNeedsResp3,

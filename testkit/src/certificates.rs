@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use crate::folder::Folder;
 
@@ -28,6 +28,9 @@ impl Certificates {
     pub fn new() -> Self {
         let folder = Folder::new();
         let mut authority = CertificateParams::default();
+        // Else it has the name of the certificates that it signs, which look self-signed then.
+        let name = "an authority for tests";
+        authority.distinguished_name.push(DnType::CommonName, name);
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key can be made");
         let issuer = CertifiedIssuer::self_signed(authority, key).expect("an authority");

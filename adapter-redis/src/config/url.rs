@@ -1,20 +1,17 @@
 //! URLs of single servers, Sentinels and clusters.
 
-use std::path::{Path, PathBuf};
-
 use redis::io::tcp::TcpSettings;
-use redis::{
-    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
-    TlsCertificates,
-};
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
+use super::tls::Tls;
 use super::{ConfigError, RedisConfig};
 
 /// Where Redis is, with everything that is needed to connect.
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
     pub(crate) place: Place,
-    certificates: Option<TlsCertificates>,
+    /// Present if a server speaks TLS.
+    tls: Option<Tls>,
     /// The version that the URL names; else the newer one, if the server knows it.
     protocol: Option<ProtocolVersion>,
 }
@@ -50,16 +47,13 @@ impl Address {
             "rediss-cluster" | "valkeys-cluster" => cluster(config, "rediss", rest),
             _ => server(config, url).map(Place::Single),
         };
-        let address = Self {
-            place: place.map_err(wrong)?,
-            certificates: certificates(config)?,
+        let place = place.map_err(wrong)?;
+        let tls = place.speaks_tls().then(|| Tls::new(config)).transpose()?;
+        Ok(Self {
+            place,
+            tls,
             protocol: protocol(url),
-        };
-        // Finds certificates that are none.
-        for server in address.place.servers() {
-            address.client(server, true).map_err(ConfigError::Tls)?;
-        }
-        Ok(address)
+        })
     }
 
     pub(crate) fn wants_resp2(&self) -> bool {
@@ -83,24 +77,23 @@ impl Address {
         let tcp = TcpSettings::default().set_nodelay(true);
         let info = info.clone().set_redis_settings(settings);
         let info = info.set_tcp_settings(tcp);
-        match (&self.certificates, info.addr()) {
-            (Some(certificates), ConnectionAddr::TcpTls { .. }) => {
-                Client::build_with_tls(info, certificates.clone())
-            }
-            _ => Client::open(info),
-        }
+        let address = match (&self.tls, info.addr()) {
+            (Some(tls), ConnectionAddr::TcpTls { host, port, .. }) => tls.address(host, *port),
+            (_, address) => address.clone(),
+        };
+        Client::open(info.set_addr(address))
     }
 }
 
 impl Place {
-    fn servers(&self) -> Vec<&ConnectionInfo> {
-        match self {
-            Self::Single(info) => vec![info],
-            Self::Sentinel {
-                sentinels, master, ..
-            } => sentinels.iter().chain([master]).collect(),
-            Self::Cluster(nodes) => nodes.iter().collect(),
-        }
+    fn speaks_tls(&self) -> bool {
+        let server = match self {
+            Self::Single(info) => Some(info),
+            Self::Sentinel { master, .. } => Some(master),
+            Self::Cluster(nodes) => nodes.first(),
+        };
+        let address = server.map(ConnectionInfo::addr);
+        matches!(address, Some(ConnectionAddr::TcpTls { .. }))
     }
 }
 
@@ -237,32 +230,6 @@ fn protocol(url: &str) -> Option<ProtocolVersion> {
         "2" | "resp2" => Some(ProtocolVersion::RESP2),
         _ => Some(ProtocolVersion::RESP3),
     }
-}
-
-fn certificates(config: &RedisConfig) -> Result<Option<TlsCertificates>, ConfigError> {
-    let client_tls = match (&config.tls_certificate, &config.tls_key) {
-        (None, None) => None,
-        (Some(certificate), Some(key)) => Some(ClientTlsConfig {
-            client_cert: read(certificate)?,
-            client_key: read(key)?,
-        }),
-        _ => return Err(ConfigError::TlsPair),
-    };
-    let root_cert = config.tls_authority.as_ref().map(read).transpose()?;
-    if client_tls.is_none() && root_cert.is_none() {
-        return Ok(None);
-    }
-    Ok(Some(TlsCertificates {
-        client_tls,
-        root_cert,
-    }))
-}
-
-fn read(path: &PathBuf) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(Path::new(path)).map_err(|source| ConfigError::File {
-        path: path.clone(),
-        source,
-    })
 }
 
 /// The URL as it may be shown.

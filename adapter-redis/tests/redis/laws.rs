@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use socketio_adapter_redis::{Mode, RedisAdapter, RedisConfig};
+use socketio_adapter_redis::{Mode, Publisher, RedisAdapter, RedisConfig};
 use socketio_core::cluster::laws::{self, Fixture};
 use socketio_core::cluster::{Adapter, BoxFuture, Interest};
 use socketio_core::ids::Room;
 use socketio_testkit::{Certificates, Redis, RedisCluster, RedisSentinel};
+
+use crate::support::LIMIT;
 
 /// Adapters that share a prefix, and so hear each other and nobody else.
 struct Prefixed {
@@ -35,7 +37,7 @@ impl Fixture for Prefixed {
     }
 
     fn pause(&self) -> BoxFuture<'_, ()> {
-        Box::pin(tokio::time::sleep(Duration::from_millis(5)))
+        Box::pin(tokio::time::sleep(Duration::from_millis(10)))
     }
 }
 
@@ -43,6 +45,8 @@ async fn all(config: RedisConfig) {
     let count = AtomicU32::new(0);
     laws::all(|| {
         let mut config = config.clone();
+        // Time enough to connect on a machine that is busy with other tests.
+        config.connect_timeout = LIMIT;
         let number = count.fetch_add(1, Ordering::Relaxed);
         config.prefix = format!("{}{number}", config.prefix);
         Prefixed {
@@ -137,6 +141,26 @@ async fn tls_with_an_authority_of_its_own() {
     let certificates = server.certificates().expect("it speaks TLS");
     config.tls_authority = Some(certificates.authority.clone());
     all(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_with_certificates_on_both_sides() {
+    let certificates = Certificates::new();
+    let builder = Redis::builder().arguments(&["--tls-auth-clients", "yes"]);
+    let server = builder.tls(certificates).start();
+    let certificates = server.certificates().expect("it speaks TLS");
+    let mut config = config(&server, Mode::ShardedDynamic);
+    // An authority that the system does not know.
+    let refused = Publisher::connect(config.clone()).await;
+    assert!(refused.is_err(), "it trusts anybody");
+    config.tls_authority = Some(certificates.authority.clone());
+    let refused = Publisher::connect(config.clone()).await;
+    assert!(refused.is_err(), "it showed no certificate");
+    config.tls_certificate = Some(certificates.certificate.clone());
+    config.tls_key = Some(certificates.key.clone());
+    let namespaces = NAMESPACES;
+    let fixture = Prefixed { config, namespaces };
+    laws::a_message_reaches_every_other_node_once(&fixture).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
