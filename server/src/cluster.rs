@@ -32,6 +32,7 @@ use self::ask::Waiting;
 use self::rooms::Notices;
 pub(crate) use self::snapshot::remote_socket;
 use crate::events::{AdapterFailure, EmitError};
+use crate::metrics::{ClusterReading, Metrics};
 use crate::namespace::{Namespace, Namespaces};
 
 /// This node's part in the cluster.
@@ -39,6 +40,7 @@ pub(crate) struct Cluster {
     node: NodeId,
     adapter: Arc<dyn Adapter>,
     namespaces: Weak<Namespaces>,
+    metrics: Arc<Metrics>,
     watches_rooms: bool,
     /// Never held while the adapter is called: an adapter may deliver in the same thread.
     state: Mutex<State>,
@@ -89,14 +91,16 @@ impl Cluster {
         adapter: Arc<dyn Adapter>,
         (members, occupancy): (MembersConfig, OccupancyConfig),
         namespaces: &Arc<Namespaces>,
+        metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
         let members = Members::new(node.clone(), members, now());
         let occupancy = Occupancy::new(node.clone(), occupancy);
-        Arc::new(Self {
+        let cluster = Arc::new(Self {
             node,
             watches_rooms: adapter.watches_rooms(),
             adapter,
             namespaces: Arc::downgrade(namespaces),
+            metrics: Arc::clone(metrics),
             changed: Mutex::default(),
             sharing: AtomicBool::new(false),
             notices: Notices::default(),
@@ -112,7 +116,31 @@ impl Cluster {
             runtime: OnceLock::new(),
             tasks: TaskTracker::new(),
             ended: CancellationToken::new(),
-        })
+        });
+        let read = Arc::downgrade(&cluster);
+        let source = move || read.upgrade().map(|cluster| cluster.reading());
+        metrics.cluster().set_source(source);
+        cluster
+    }
+
+    /// What metrics show.
+    fn reading(&self) -> ClusterReading {
+        let status = self.adapter.status();
+        let state = self.state.lock();
+        let foreign = state.foreign.values().copied();
+        let pending = state.waiting.values().map(Waiting::kind);
+        ClusterReading {
+            members: state.members.count(),
+            // The same member may hear several namespaces.
+            foreign: foreign.max().unwrap_or(0),
+            pending: pending.collect(),
+            missed: state.members.missed(),
+            late: state.members.late(),
+            duplicates: state.members.duplicates(),
+            rooms: state.occupancy.stats(),
+            adapter: self.adapter.name(),
+            status,
+        }
     }
 
     /// Whether there is certainly nobody else.
@@ -214,8 +242,8 @@ impl Cluster {
         let result = {
             let mut state = self.state.lock();
             let result = change(&mut state);
-            state.take_actions(&mut actions);
-            state.take_room_actions(&self.notices, &mut actions);
+            state.take_actions(&self.metrics, &mut actions);
+            state.take_room_actions(&self.notices, &self.metrics, &mut actions);
             result
         };
         for action in actions {
@@ -223,6 +251,9 @@ impl Cluster {
                 // Whoever comes will ask.
                 Action::Publish(Operation::Rooms(_)) if self.adapter.is_alone() => {}
                 Action::Publish(operation) => {
+                    if let Operation::Rooms(news) = &operation {
+                        self.metrics.cluster().news_sent(news);
+                    }
                     // The adapter itself logs what is wrong with the broker.
                     if let Err(error) = self.publish("/", operation) {
                         tracing::debug!(%error, "no heartbeat was sent");
@@ -272,7 +303,7 @@ impl State {
         }
     }
 
-    fn take_actions(&mut self, actions: &mut Vec<Action>) {
+    fn take_actions(&mut self, metrics: &Arc<Metrics>, actions: &mut Vec<Action>) {
         while let Some(event) = self.members.poll_event() {
             match event {
                 MemberEvent::Joined(node) => {
@@ -308,7 +339,7 @@ impl State {
                 RequestEvent::Done(request, missing) => self
                     .waiting
                     .remove(&request)
-                    .map(|waiting| waiting.finish(missing)),
+                    .map(|waiting| waiting.finish(missing, metrics)),
             };
             actions.extend(tell.map(Action::Tell));
         }

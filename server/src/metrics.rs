@@ -8,6 +8,7 @@
 //! the names of namespaces, which only the application creates and of which only the first
 //! [`NAMED_NAMESPACES`] are told apart.
 
+mod cluster;
 mod exposition;
 mod process;
 mod stripes;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
+pub(crate) use cluster::{ClusterMetrics, ClusterReading};
 pub(crate) use stripes::HistogramKind;
 use stripes::{Hot, Stripes};
 
@@ -55,6 +57,7 @@ const DROPS: &[&str] = &[
     "no_handler",
     "late_ack",
     "private_room",
+    "presence_notice",
 ];
 
 /// Close codes of RFC 6455 with which broken WebSocket input is answered.
@@ -91,6 +94,7 @@ struct Values {
     namespaces: Mutex<Vec<Arc<NamespaceMetrics>>>,
     dynamic: Arc<NamespaceMetrics>,
     other: Arc<NamespaceMetrics>,
+    cluster: ClusterMetrics,
 }
 
 impl Metrics {
@@ -114,6 +118,7 @@ impl Metrics {
             namespaces: Mutex::new(Vec::new()),
             dynamic: NamespaceMetrics::new(DYNAMIC),
             other: NamespaceMetrics::new(OTHER),
+            cluster: ClusterMetrics::new(),
         });
         Self {
             registry: exposition::registry(&values),
@@ -239,6 +244,13 @@ impl Metrics {
     /// A handler panicked and was caught.
     pub(crate) fn handler_panicked(&self) {
         self.values.handler_panics.fetch_add(1, Relaxed);
+    }
+
+    // Cluster
+
+    /// What is counted of the cluster.
+    pub(crate) fn cluster(&self) -> &ClusterMetrics {
+        &self.values.cluster
     }
 
     // Reading

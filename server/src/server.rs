@@ -445,7 +445,8 @@ impl ServerBuilder {
         if let Some(adapter) = self.adapter {
             let node = shared.node_id.clone();
             shared.cluster.get_or_init(|| {
-                Cluster::new(node, adapter, (self.members, self.occupancy), &namespaces)
+                let configs = (self.members, self.occupancy);
+                Cluster::new(node, adapter, configs, &namespaces, &metrics)
             });
             namespaces.watch_all();
         }

@@ -39,7 +39,8 @@ pub struct Members {
     nodes: HashMap<NodeId, Member>,
     next_heartbeat: Instant,
     events: VecDeque<MemberEvent>,
-    lost: u64,
+    missed: u64,
+    late: u64,
     duplicates: u64,
 }
 
@@ -86,7 +87,8 @@ impl Members {
             nodes: HashMap::new(),
             next_heartbeat: now + config.heartbeat_interval,
             events: VecDeque::from([MemberEvent::SendInitialHeartbeat]),
-            lost: 0,
+            missed: 0,
+            late: 0,
             duplicates: 0,
         }
     }
@@ -151,11 +153,11 @@ impl Members {
             }
             Arrival::Next => {}
             Arrival::After(missing) => {
-                self.lost += missing;
+                self.missed += missing;
                 self.events
                     .push_back(MemberEvent::Lost(node.clone(), missing));
             }
-            Arrival::Late => self.lost = self.lost.saturating_sub(1),
+            Arrival::Late => self.late += 1,
         }
         member.last_seen = now;
         if is_heartbeat && member.standing == Standing::Heard {
@@ -238,7 +240,19 @@ impl Members {
     /// How many messages of others were lost on the way, as far as their numbers show.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.missed.saturating_sub(self.late)
+    }
+
+    /// How many messages had not come when a later one of their sender did. Never falls.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// How many of the [missed](Self::missed) ones came later. Never falls.
+    #[must_use]
+    pub fn late(&self) -> u64 {
+        self.late
     }
 
     /// How many messages came twice and were ignored.

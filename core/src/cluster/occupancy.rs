@@ -67,7 +67,6 @@ pub struct Occupancy {
     next_snapshot: Option<Instant>,
     notices: bool,
     events: VecDeque<OccupancyEvent>,
-    stats: OccupancyStats,
 }
 
 /// What happened, or is to be done.
@@ -98,16 +97,10 @@ pub enum OccupancyEvent {
     },
 }
 
-/// What was counted since the start, and what there is now.
+/// What there is now, for metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OccupancyStats {
-    /// Deltas told.
-    pub deltas: u64,
-    /// Snapshots told.
-    pub snapshots: u64,
-    /// Snapshots asked for, because something was missed or wrong.
-    pub resends: u64,
     /// Rooms and namespaces that this node knows of others.
     pub rooms: usize,
     /// Other nodes whose counts are not known, or known to be out of date.
@@ -135,7 +128,6 @@ impl Occupancy {
             next_snapshot: None,
             notices: false,
             events: VecDeque::new(),
-            stats: OccupancyStats::default(),
         }
     }
 
@@ -223,7 +215,6 @@ impl Occupancy {
         }
         for changes in split(changes, PART_BYTES) {
             self.version += 1;
-            self.stats.deltas += 1;
             let version = self.version;
             self.push(now, RoomNews::Delta { version, changes });
         }
@@ -287,7 +278,6 @@ impl Occupancy {
     pub fn handle_timeout(&mut self, now: Instant) {
         for (node, peer) in &mut self.peers {
             if peer.asks(now) {
-                self.stats.resends += 1;
                 let resend = RoomNews::Resend { of: node.clone() };
                 self.events.push_back(OccupancyEvent::Publish(resend));
             }
@@ -368,7 +358,6 @@ impl Occupancy {
             rooms: self.peers.values().map(|peer| peer.share.len()).sum(),
             unknown_nodes: self.unknown().count(),
             withheld: self.withheld,
-            ..self.stats
         }
     }
 
@@ -378,7 +367,6 @@ impl Occupancy {
     }
 
     fn push_snapshot(&mut self, now: Instant) {
-        self.stats.snapshots += 1;
         self.next_snapshot = Some(now + SNAPSHOT_PAUSE);
         let parts = split(self.own.listed(), PART_BYTES);
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);

@@ -44,6 +44,8 @@ struct Collected {
     missing_nodes: MissingNodes,
     /// Clients of other nodes that did not answer and whose ids are not known.
     missing_unnamed: u64,
+    /// Nobody waits any more.
+    abandoned: bool,
     waker: Option<Waker>,
 }
 
@@ -93,9 +95,11 @@ impl Collector {
         self.change(|collected| collected.answers.push_back((id, payload)));
     }
 
-    /// The other nodes have no more answers.
-    pub(crate) fn finished_elsewhere(&self, missing: Missing) {
+    /// The other nodes have no more answers. Returns whether somebody still waits for some.
+    pub(crate) fn finished_elsewhere(&self, missing: Missing) -> bool {
+        let mut is_wanted = false;
         self.change(|collected| {
+            is_wanted = !collected.abandoned;
             collected.elsewhere = collected.elsewhere.saturating_sub(1);
             collected.missing_nodes.merge(MissingNodes::of(&missing));
             let named = missing.sockets.len() as u64;
@@ -103,6 +107,7 @@ impl Collector {
             collected.missing_unnamed = collected.missing_unnamed.saturating_add(unnamed);
             collected.missing.extend(missing.sockets);
         });
+        is_wanted
     }
 
     /// The socket will not answer.
@@ -262,6 +267,7 @@ impl RawAcks {
 impl Drop for RawAcks {
     fn drop(&mut self) {
         if !self.over {
+            self.collector.0.lock().abandoned = true;
             self.give_up();
         }
     }

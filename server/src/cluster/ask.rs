@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::{Cluster, now};
 use crate::ack::{Collector, DEFAULT_TIMEOUT};
 use crate::events::EmitError;
+use crate::metrics::Metrics;
 use crate::remote::MissingNodes;
 
 /// Who waits for the answers to a request.
@@ -31,6 +32,15 @@ pub(super) struct Gathering<T> {
 type Tell = Box<dyn FnOnce() + Send>;
 
 impl Waiting {
+    /// The name for metrics.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Acks(_) => "broadcast",
+            Self::Replies(_) => "server_side_emit",
+            Self::Sockets(_) => "fetch_sockets",
+        }
+    }
+
     /// Takes an answer in; returns what is to be done outside of the lock.
     pub(super) fn answer(&mut self, response: ClusterResponse) -> Option<Tell> {
         match (self, response.body) {
@@ -51,25 +61,29 @@ impl Waiting {
         None
     }
 
-    pub(super) fn finish(self, missing: Missing) -> Tell {
-        match self {
-            Self::Acks(collector) => Box::new(move || {
-                if let Some(collector) = collector.upgrade() {
-                    collector.finished_elsewhere(missing);
-                }
-            }),
-            Self::Replies(gathering) => gathering.finish(missing),
-            Self::Sockets(gathering) => gathering.finish(missing),
-        }
+    /// Who still waits is told what is missing, which is counted.
+    pub(super) fn finish(self, missing: Missing, metrics: &Arc<Metrics>) -> Tell {
+        let metrics = Arc::clone(metrics);
+        Box::new(move || {
+            let (kind, is_partial) = (self.kind(), !missing.is_empty());
+            let is_wanted = match self {
+                Self::Acks(collector) => collector
+                    .upgrade()
+                    .is_some_and(|collector| collector.finished_elsewhere(missing)),
+                Self::Replies(gathering) => gathering.finish(missing),
+                Self::Sockets(gathering) => gathering.finish(missing),
+            };
+            if is_wanted && is_partial {
+                metrics.cluster().answered_partially(kind);
+            }
+        })
     }
 }
 
-impl<T: Send + 'static> Gathering<T> {
-    fn finish(self, missing: Missing) -> Tell {
-        Box::new(move || {
-            // Who asked may have given up.
-            let _: Result<(), _> = self.done.send((self.found, missing));
-        })
+impl<T> Gathering<T> {
+    /// False if who asked has given up.
+    fn finish(self, missing: Missing) -> bool {
+        self.done.send((self.found, missing)).is_ok()
     }
 }
 
@@ -106,6 +120,7 @@ impl Cluster {
         waiting: Waiting,
     ) -> RemoteRequest {
         let id = RequestId::generate();
+        self.metrics.cluster().asked(waiting.kind());
         self.update(|state| {
             state.waiting.insert(id.clone(), waiting);
             let expected = Expected {
@@ -188,7 +203,7 @@ impl Cluster {
             target: target.clone(),
             request: request.id.clone(),
         };
-        self.finish(namespace, operation, answers).await
+        self.finish(request, namespace, operation, answers).await
     }
 
     /// Sends an event to the other nodes themselves; what they answer, and those that did not.
@@ -208,30 +223,22 @@ impl Cluster {
             payload: payload.clone(),
             request: Some(request.id.clone()),
         };
-        self.finish(namespace, operation, answers).await
+        self.finish(request, namespace, operation, answers).await
     }
 
     async fn finish<T>(
         &self,
+        request: RemoteRequest,
         namespace: &str,
         operation: Operation,
         answers: oneshot::Receiver<(Vec<T>, Missing)>,
     ) -> (Vec<T>, MissingNodes) {
         if let Err(error) = self.publish(namespace, operation) {
-            // Nobody was asked, so nobody answers: all are missing.
             tracing::debug!(%error, "the other nodes were not asked");
-            return (Vec::new(), self.everybody(namespace));
+            // So nobody answers: all are missing.
+            drop(request);
         }
-        match answers.await {
-            Ok((found, missing)) => (found, MissingNodes::of(&missing)),
-            Err(_) => (Vec::new(), self.everybody(namespace)),
-        }
-    }
-
-    fn everybody(&self, namespace: &str) -> MissingNodes {
-        let mut everybody = MissingNodes::default();
-        everybody.nodes = self.others();
-        everybody.unnamed = self.foreign(namespace);
-        everybody
+        let (found, missing) = answers.await.unwrap_or_default();
+        (found, MissingNodes::of(&missing))
     }
 }

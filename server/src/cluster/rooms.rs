@@ -10,6 +10,7 @@ use socketio_core::ids::{NodeId, Room};
 
 use super::{Action, Cluster, State, now};
 use crate::events::RoomPresence;
+use crate::metrics::Metrics;
 use crate::namespace::Namespace;
 
 /// Notices that wait while a listener runs. Far more than a sane listener lets gather; beyond it they
@@ -25,12 +26,16 @@ struct Waiting {
     queue: VecDeque<RoomPresence>,
     /// Somebody is telling them: one at a time, so that the order is kept.
     telling: bool,
-    dropped: u64,
 }
 
 impl State {
     /// What the shared counts ask for.
-    pub(super) fn take_room_actions(&mut self, notices: &Notices, actions: &mut Vec<Action>) {
+    pub(super) fn take_room_actions(
+        &mut self,
+        notices: &Notices,
+        metrics: &Metrics,
+        actions: &mut Vec<Action>,
+    ) {
         while let Some(event) = self.occupancy.poll_event() {
             match event {
                 OccupancyEvent::Publish(news) => {
@@ -41,12 +46,12 @@ impl State {
                     room,
                     node,
                     count,
-                } => notices.push(&namespace, room, node, count),
+                } => notices.push(metrics, &namespace, room, node, count),
                 OccupancyEvent::Vacated {
                     namespace,
                     room,
                     node,
-                } => notices.push(&namespace, room, node, 0),
+                } => notices.push(metrics, &namespace, room, node, 0),
                 // Nothing that concerns this node.
                 _ => {}
             }
@@ -56,10 +61,10 @@ impl State {
 
 impl Notices {
     /// Called under the lock of the state, so that the order is right.
-    fn push(&self, namespace: &str, room: Room, node: NodeId, count: u64) {
+    fn push(&self, metrics: &Metrics, namespace: &str, room: Room, node: NodeId, count: u64) {
         let mut waiting = self.0.lock();
         if waiting.queue.len() >= MAX_NOTICES {
-            waiting.dropped += 1;
+            metrics.dropped("presence_notice", 1);
             return;
         }
         waiting.queue.push_back(RoomPresence {
@@ -152,6 +157,7 @@ impl Cluster {
             if state.members.handle_message(now, &message)
                 && let Operation::Rooms(news) = message.operation
             {
+                self.metrics.cluster().news_received(&news);
                 state.occupancy.handle_news(now, &message.node, news);
             }
         });

@@ -11,6 +11,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::cluster::ClusterExposition;
 use super::stripes::{BOUNDS_MICROS, HistogramKind, Hot, Observed};
 use super::{HANDSHAKE_ERRORS, OTHER, Values, process};
 
@@ -19,6 +20,7 @@ pub(super) fn registry(values: &Arc<Values>) -> Registry {
     let mut registry = Registry::default();
     let prefixed = registry.sub_registry_with_prefix("socketio");
     prefixed.register_collector(Box::new(Exposition(values.clone())));
+    prefixed.register_collector(Box::new(ClusterExposition(values.clone())));
     registry.register_collector(Box::new(process::Process::new()));
     registry
 }
@@ -157,7 +159,7 @@ impl Collector for Exposition {
     }
 }
 
-fn read<'a>(
+pub(super) fn read<'a>(
     cells: impl Iterator<Item = (&'static str, &'a AtomicU64)>,
 ) -> impl Iterator<Item = (String, u64)> {
     cells.map(|(label, cell)| (label.to_owned(), cell.load(Relaxed)))
@@ -186,14 +188,14 @@ impl Page<'_, '_> {
         metric.encode_gauge(&value)
     }
 
-    fn info(&mut self, name: &str, help: &str, labels: &[(&str, &str)]) -> fmt::Result {
+    pub(super) fn info(&mut self, name: &str, help: &str, labels: &[(&str, &str)]) -> fmt::Result {
         let mut metric = self
             .0
             .encode_descriptor(name, help, None, MetricType::Info)?;
         metric.encode_info(&labels)
     }
 
-    fn gauges(
+    pub(super) fn gauges(
         &mut self,
         name: &str,
         help: &str,
@@ -210,7 +212,7 @@ impl Page<'_, '_> {
         Ok(())
     }
 
-    fn counters<V: EncodeCounterValue>(
+    pub(super) fn counters<V: EncodeCounterValue>(
         &mut self,
         name: &str,
         help: &str,

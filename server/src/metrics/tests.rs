@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use socketio_core::cluster::{AdapterStatus, OccupancyStats, RoomNews};
+
 use super::*;
 
 /// The samples of a page as "name{labels}" -> value, checked for the form of each line.
@@ -137,6 +139,82 @@ fn a_hostile_namespace_name_is_escaped() {
             .encode()
             .contains(r#"socketio_sockets{namespace="/a\"b\n\\c"} 1"#)
     );
+}
+
+#[test]
+fn a_cluster_is_shown_with_what_carries_it() {
+    let metrics = Metrics::new();
+    let shows_cluster = |text: &str| text.contains("cluster") || text.contains("adapter");
+    assert!(!shows_cluster(&metrics.encode()), "there is none");
+    let cluster = metrics.cluster();
+    cluster.set_source(|| {
+        let mut status = AdapterStatus::default();
+        status.up = true;
+        (status.reconnects, status.gaps) = (2, 3);
+        (status.messages_in, status.bytes_in) = (4, 5);
+        (status.messages_out, status.bytes_out) = (6, 7);
+        (status.decode_errors, status.untranslated) = (8, 9);
+        (status.dropped_in, status.dropped_out) = (10, 11);
+        (status.queued_messages, status.queued_bytes) = (12, 13);
+        status.round_trip = Some(Duration::from_micros(1_500));
+        let mut rooms = OccupancyStats::default();
+        (rooms.rooms, rooms.unknown_nodes, rooms.withheld) = (14, 15, true);
+        Some(ClusterReading {
+            members: 16,
+            foreign: 17,
+            pending: vec!["broadcast", "fetch_sockets", "broadcast"],
+            missed: 18,
+            late: 19,
+            duplicates: 20,
+            rooms,
+            adapter: "redis",
+            status,
+        })
+    });
+    cluster.asked("fetch_sockets");
+    cluster.answered_partially("server_side_emit");
+    cluster.news_sent(&RoomNews::Withheld);
+    cluster.news_received(&RoomNews::Resend { of: "a".into() });
+
+    let found = samples(&metrics.encode());
+    for (name, value) in [
+        ("adapter_info{name=\"redis\"}", 1.0),
+        ("adapter_up", 1.0),
+        ("adapter_reconnects_total", 2.0),
+        ("adapter_gaps_total", 3.0),
+        ("adapter_messages_received_total", 4.0),
+        ("adapter_received_bytes_total", 5.0),
+        ("adapter_messages_sent_total", 6.0),
+        ("adapter_sent_bytes_total", 7.0),
+        ("adapter_decode_errors_total", 8.0),
+        ("adapter_untranslated_total", 9.0),
+        ("adapter_dropped_total{direction=\"received\"}", 10.0),
+        ("adapter_dropped_total{direction=\"sent\"}", 11.0),
+        ("adapter_queued_messages", 12.0),
+        ("adapter_queued_bytes", 13.0),
+        ("adapter_round_trip_seconds", 0.0015),
+        ("cluster_remote_rooms", 14.0),
+        ("cluster_unknown_members", 15.0),
+        ("cluster_rooms_withheld", 1.0),
+        ("cluster_members", 16.0),
+        ("cluster_foreign_members", 17.0),
+        ("cluster_requests_pending{kind=\"broadcast\"}", 2.0),
+        ("cluster_requests_pending{kind=\"server_side_emit\"}", 0.0),
+        ("cluster_requests_total{kind=\"fetch_sockets\"}", 1.0),
+        (
+            "cluster_requests_partial_total{kind=\"server_side_emit\"}",
+            1.0,
+        ),
+        ("cluster_room_news_sent_total{kind=\"withheld\"}", 1.0),
+        ("cluster_room_news_sent_total{kind=\"resend\"}", 0.0),
+        ("cluster_room_news_received_total{kind=\"resend\"}", 1.0),
+        ("cluster_missed_messages_total", 18.0),
+        ("cluster_late_messages_total", 19.0),
+        ("cluster_duplicates_total", 20.0),
+    ] {
+        let name = format!("socketio_{name}");
+        assert_eq!(found.get(&name), Some(&value), "{name} in {found:#?}");
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -557,3 +557,85 @@ async fn servers_that_are_asked_have_the_time_that_the_asking_one_gives() {
         "not the default"
     );
 }
+
+/// A sample of the page of metrics.
+fn sample(io: &Server, name: &str) -> f64 {
+    let page = io.metrics().encode();
+    let found = page.lines().find_map(|line| {
+        let (sample, value) = line.rsplit_once(' ')?;
+        (sample == format!("socketio_{name}")).then(|| value.parse().expect(line))
+    });
+    found.unwrap_or_else(|| panic!("{name} in {page}"))
+}
+
+#[tokio::test]
+async fn metrics_tell_of_the_cluster() {
+    let bus = MemoryBus::immediate();
+    let nodes = nodes(&bus, 3).await;
+    let _client = client_in(&nodes[1], &["a", "b"]).await;
+    let io = &nodes[0].io;
+    count_becomes(io, "b", 1).await;
+    assert_eq!(sample(io, "cluster_members"), 3.0);
+    assert_eq!(sample(io, "adapter_up"), 1.0);
+    assert_eq!(sample(io, "adapter_info{name=\"memory\"}"), 1.0);
+    // Two rooms and their namespace.
+    assert_eq!(sample(io, "cluster_remote_rooms"), 3.0);
+    assert_eq!(sample(io, "cluster_unknown_members"), 0.0);
+    assert!(sample(io, "cluster_room_news_received_total{kind=\"delta\"}") >= 1.0);
+    assert!(sample(io, "cluster_room_news_received_total{kind=\"digest\"}") >= 1.0);
+    assert!(sample(&nodes[1].io, "cluster_room_news_sent_total{kind=\"delta\"}") >= 1.0);
+
+    let pending = "cluster_requests_pending{kind=\"server_side_emit\"}";
+    let partial = "cluster_requests_partial_total{kind=\"server_side_emit\"}";
+    let asked = "cluster_requests_total{kind=\"server_side_emit\"}";
+    let question = {
+        let io = io.clone();
+        let others = io.timeout(SHORT);
+        tokio::spawn(async move { others.server_side_emit_with_ack::<_, u8>("load?", ()).await })
+    };
+    until("a pending question", || sample(io, pending) == 1.0).await;
+    let answers = soon("the timeout", question).await.expect("no panic");
+    assert_eq!(answers.expect("sent").missing.len(), 2);
+    let counts = [sample(io, asked), sample(io, partial), sample(io, pending)];
+    assert_eq!(counts, [1.0, 1.0, 0.0]);
+    // Who is not waited for any more is not missed.
+    let waiting = "cluster_requests_pending{kind=\"broadcast\"}";
+    let acks = io.to("a").emit_with_ack::<_, u8>("q", ()).expect("sent");
+    assert_eq!(sample(io, waiting), 1.0);
+    drop(acks);
+    let partial = "cluster_requests_partial_total{kind=\"broadcast\"}";
+    assert_eq!((sample(io, waiting), sample(io, partial)), (0.0, 0.0));
+
+    // A message again, and one of which the last seven before it are missing.
+    let stranger = |sequence| ClusterMessage {
+        node: NodeId::from("stranger"),
+        namespace: "/".into(),
+        sequence: Some(sequence),
+        operation: Operation::Heartbeat,
+    };
+    let adapter = bus.adapter();
+    adapter
+        .start(Arc::new(Deaf("stranger".into())))
+        .await
+        .expect("new");
+    for sequence in [10, 10, 18, 12] {
+        adapter.publish(&stranger(sequence)).expect("started");
+    }
+    assert_eq!(sample(io, "cluster_members"), 4.0);
+    assert_eq!(sample(io, "cluster_missed_messages_total"), 7.0);
+    assert_eq!(sample(io, "cluster_late_messages_total"), 1.0);
+    assert_eq!(sample(io, "cluster_duplicates_total"), 1.0);
+}
+
+/// A member that does not listen.
+struct Deaf(NodeId);
+
+impl ClusterHandler for Deaf {
+    fn node(&self) -> &NodeId {
+        &self.0
+    }
+
+    fn on_message(&self, _: ClusterMessage) {}
+
+    fn on_response(&self, _: ClusterResponse) {}
+}

@@ -6,7 +6,8 @@ use parking_lot::Mutex;
 
 use super::{Item, MemoryBus};
 use crate::cluster::{
-    Adapter, AdapterError, BoxFuture, ClusterHandler, ClusterMessage, ClusterResponse,
+    Adapter, AdapterError, AdapterStatus, BoxFuture, ClusterHandler, ClusterMessage,
+    ClusterResponse,
 };
 use crate::ids::NodeId;
 
@@ -75,6 +76,13 @@ impl Adapter for MemoryAdapter {
     fn is_alone(&self) -> bool {
         let Ok(own) = self.node() else { return true };
         self.bus.shared.lock().nodes.keys().all(|node| *node == own)
+    }
+
+    fn status(&self) -> AdapterStatus {
+        AdapterStatus {
+            up: self.node().is_ok(),
+            ..AdapterStatus::default()
+        }
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
