@@ -23,6 +23,8 @@ const FEED_PERIOD: Duration = Duration::from_secs(2);
 const MAX_NAME: usize = 256;
 /// Rooms of one socket besides the one of its id.
 const MAX_ROOMS: usize = 1_000;
+/// How long members that must be asked for their sockets may take.
+const COUNT_TIME: Duration = Duration::from_secs(1);
 /// Sockets that `who` names.
 const MAX_LISTED: usize = 100;
 
@@ -34,10 +36,10 @@ pub(crate) fn install(server: &Server) {
     let root = server.of("/");
     root.on("echo", echo);
     root.on("join", async |socket: Socket, args: Args| {
-        reply(join(&socket, &args))
+        reply(join(&socket, &args).await)
     });
     root.on("leave", async |socket: Socket, args: Args| {
-        reply(leave(&socket, &args))
+        reply(leave(&socket, &args).await)
     });
     root.on("publish", async |socket: Socket, args: Args| {
         reply(publish(&socket, &args))
@@ -67,7 +69,7 @@ async fn echo(socket: Socket, Args(payload): Args, ack: Ack) {
     };
 }
 
-fn join(socket: &Socket, args: &Args) -> Answer {
+async fn join(socket: &Socket, args: &Args) -> Answer {
     let room = room(&values(args)?)?;
     // Its own room counts too.
     if socket.rooms().len() > MAX_ROOMS {
@@ -78,13 +80,13 @@ fn join(socket: &Socket, args: &Args) -> Answer {
         return Err("the room belongs to another client");
     }
     socket.join(room.as_str());
-    Ok(json!({ "room": room, "members": members(socket, &room) }))
+    Ok(json!({ "room": room, "members": members(socket, &room).await }))
 }
 
-fn leave(socket: &Socket, args: &Args) -> Answer {
+async fn leave(socket: &Socket, args: &Args) -> Answer {
     let room = room(&values(args)?)?;
     socket.leave(room.as_str());
-    Ok(json!({ "room": room, "members": members(socket, &room) }))
+    Ok(json!({ "room": room, "members": members(socket, &room).await }))
 }
 
 fn publish(socket: &Socket, args: &Args) -> Answer {
@@ -180,9 +182,10 @@ fn numbers(server: &Server) -> serde_json::Value {
     })
 }
 
-/// Sockets of this node in a room.
-fn members(socket: &Socket, room: &str) -> usize {
-    socket.namespace().room_size(room)
+/// Sockets in a room, on all nodes as far as they are known.
+async fn members(socket: &Socket, room: &str) -> u64 {
+    let room = socket.namespace().in_room(room).timeout(COUNT_TIME);
+    room.count().await.count
 }
 
 /// The arguments without the name of the event.
