@@ -132,6 +132,10 @@ impl Cluster {
             state
                 .requests
                 .start(&id, namespace, kind, expected, deadline);
+            if self.ended.is_cancelled() {
+                // The clock that would end it has stopped.
+                state.requests.end(&id);
+            }
         });
         self.rearm.notify_one();
         RemoteRequest {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use socketio_core::cluster::{
     BoxFuture, ClusterHandler, ClusterMessage, ClusterResponse, Interest, MemoryAdapter, Operation,
@@ -538,6 +539,21 @@ async fn a_drain_that_is_given_up_can_still_leave_the_cluster() {
     soon("the goodbye", io.leave_cluster()).await;
     assert_eq!(nodes[0].io.node_count(), 1);
     soon("nothing to do any more", io.leave_cluster()).await;
+}
+
+#[tokio::test]
+async fn who_is_leaving_waits_for_nobody() {
+    let bus = MemoryBus::immediate();
+    let nodes = nodes(&bus, 3).await;
+    bus.kill(nodes[2].io.node_id());
+    let io = &nodes[0].io;
+    // Given up before the adapter is closed, so that others can still be asked.
+    assert!(io.leave_cluster().now_or_never().is_none());
+    let waits = Duration::from_secs(3600);
+    let error = soon("the answer", io.timeout(waits).fetch_sockets()).await;
+    let error = error.expect_err("nobody is waited for");
+    assert!(error.missing.nodes.contains(&NodeId::from("node 3")));
+    soon("the end", io.leave_cluster()).await;
 }
 
 #[tokio::test]
