@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Runs our node, socketioxide and Node's socket.io side by side under one generator and prints the ratios.
 
-The server is pinned to core 0 and the generator to core 1. The servers take turns within each scenario, several rounds,
+The server is pinned to core 0 and the generator to core 1. Scenarios that begin with `redis-` run two servers of a kind with a
+redis-server between them, all three on core 0, and half of the clients on each; `amqp-` is the same over RabbitMQ, ours only. The servers take turns within each scenario, several rounds,
 and the medians are compared, because a shared machine is noisy. Needs cargo, node and npm; everything stays on loopback.
 
     bench/run.py [--rounds N] [--seconds S] [--only NAME,...] [--without-node] [--json FILE]
 """
-import argparse, json, pathlib, re, statistics, subprocess, sys
+import argparse, contextlib, json, pathlib, re, statistics, subprocess, sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 SCENARIOS = {
@@ -16,6 +17,12 @@ SCENARIOS = {
     "broadcast-1000-x16": ["--scenario", "broadcast", "--clients", "1000", "--outstanding", "16"],
     "broadcast-18000": ["--scenario", "broadcast", "--clients", "18000"],
     "broadcast-18000-x16": ["--scenario", "broadcast", "--clients", "18000", "--outstanding", "16"],
+    "redis-10": ["--scenario", "broadcast", "--clients", "10"],
+    "redis-1000": ["--scenario", "broadcast", "--clients", "1000"],
+    "redis-1000-x16": ["--scenario", "broadcast", "--clients", "1000", "--outstanding", "16"],
+    "amqp-10": ["--scenario", "broadcast", "--clients", "10"],
+    "amqp-1000": ["--scenario", "broadcast", "--clients", "1000"],
+    "amqp-1000-x16": ["--scenario", "broadcast", "--clients", "1000", "--outstanding", "16"],
     "idle-10000": ["--scenario", "idle", "--clients", "10000"],
 }
 
@@ -29,17 +36,39 @@ def start(command):
     sys.exit(f"{command[0]} ended before it listened")
 
 
-def measure(command, scenario, seconds):
-    server, address = start(command)
+@contextlib.contextmanager
+def broker(scenario):
+    """The arguments of the servers of a scenario: none, or the URL of a broker that runs meanwhile."""
+    kind = {"redis": "redis", "amqp": "rabbitmq"}.get(scenario.split("-")[0])
+    if kind is None:
+        yield []
+        return
+    command = ["cargo", "run", "--quiet", "--package", "socketio-testkit", "--example", "broker", kind]
+    running = subprocess.Popen(["taskset", "-c", "0", *command], cwd=HERE.parent, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
     try:
-        generator = HERE / "target/release/bench-generator"
-        run = ["taskset", "-c", "1", str(generator), "--target", address, "--server-pid", str(server.pid)]
+        yield [running.stdout.readline().strip() or sys.exit("the broker did not start")]
+    finally:
+        # At the end of its input it ends the broker and itself.
+        running.stdin.close()
+        running.wait()
+
+
+def measure(command, scenario, seconds, url):
+    servers = []
+    try:
+        for _ in range(2 if url else 1):
+            servers.append(start([*command, *url]))
+        run = ["taskset", "-c", "1", str(HERE / "target/release/bench-generator")]
+        for server, address in servers:
+            run += ["--target", address, "--server-pid", str(server.pid)]
         done = subprocess.run([*run, "--seconds", str(seconds), *SCENARIOS[scenario]], stdout=subprocess.PIPE,
                               text=True, timeout=240)
         return json.loads(done.stdout) if done.returncode == 0 else None
     finally:
-        server.kill()
-        server.wait()
+        for server, _ in servers:
+            server.kill()
+            server.wait()
 
 
 def main():
@@ -67,11 +96,16 @@ def main():
     for scenario in chosen:
         runs = {name: [] for name in servers}
         rounds = 1 if scenario.startswith("idle") else options.rounds
-        for _ in range(rounds):
-            for name, command in servers.items():
-                runs[name].append(measure(command, scenario, options.seconds))
+        with broker(scenario) as url:
+            for _ in range(rounds):
+                for name, command in servers.items():
+                    # Only we speak AMQP.
+                    if name == "ours" or not scenario.startswith("amqp"):
+                        runs[name].append(measure(command, scenario, options.seconds, url))
         table = {}
         for name, rows in runs.items():
+            if not rows:
+                continue
             rows = [row for row in rows if row]
             table[name] = {key: statistics.median(row[key] for row in rows) for key in rows[0]
                            if isinstance(rows[0][key], (int, float))} if rows else None

@@ -26,13 +26,14 @@ enum Scenario {
 
 #[derive(Debug, Parser)]
 struct Args {
-    #[arg(long)]
-    target: SocketAddr,
+    /// Servers; the clients are spread over them in turns. The first client, which publishes, is on the first.
+    #[arg(long, required = true)]
+    target: Vec<SocketAddr>,
     #[arg(long)]
     scenario: Scenario,
-    /// Process whose CPU time and memory are read.
-    #[arg(long)]
-    server_pid: u32,
+    /// Processes whose CPU time and memory are read.
+    #[arg(long, required = true)]
+    server_pid: Vec<u32>,
     #[arg(long, default_value_t = 100)]
     clients: usize,
     #[arg(long, default_value_t = 1)]
@@ -57,15 +58,15 @@ struct Client {
 
 fn main() -> io::Result<()> {
     let args = Args::parse();
-    let before = rss_bytes(args.server_pid)?;
+    let before = sum(&args.server_pid, rss_bytes)?;
     let mut load = Load::new(&args)?;
     load.connect_all()?;
     let settle = Instant::now() + Duration::from_millis(if args.scenario == Scenario::Idle { 3000 } else { 200 });
     while Instant::now() < settle {
         load.turn(Duration::from_millis(20))?;
     }
-    let after = rss_bytes(args.server_pid)?;
-    let rss_per_client = (after.saturating_sub(before)) as f64 / args.clients as f64;
+    let after = sum(&args.server_pid, rss_bytes)?;
+    let rss_per_client = (after - before).max(0.0) / args.clients as f64;
     let mut report = serde_json::json!({
         "scenario": format!("{:?}", args.scenario).to_lowercase(), "clients": args.clients,
         "outstanding": args.outstanding, "rss_per_client": rss_per_client.round(),
@@ -78,7 +79,8 @@ fn main() -> io::Result<()> {
         }
         load.latency.reset();
         load.messages = 0;
-        let (cpu, own, start) = (cpu_seconds(args.server_pid)?, cpu_seconds(std::process::id())?, Instant::now());
+        let (cpu, own) = (sum(&args.server_pid, cpu_seconds)?, cpu_seconds(std::process::id())?);
+        let start = Instant::now();
         let end = start + Duration::from_secs_f64(args.seconds);
         while Instant::now() < end {
             load.turn(Duration::from_millis(100))?;
@@ -86,7 +88,7 @@ fn main() -> io::Result<()> {
         let took = start.elapsed().as_secs_f64();
         let messages = load.messages as f64;
         report["messages_per_second"] = (messages / took).round().into();
-        report["cpu_us_per_message"] = round(1e6 * (cpu_seconds(args.server_pid)? - cpu) / messages).into();
+        report["cpu_us_per_message"] = round(1e6 * (sum(&args.server_pid, cpu_seconds)? - cpu) / messages).into();
         report["generator_load"] = round((cpu_seconds(std::process::id())? - own) / took).into();
         report["p50_us"] = load.latency.value_at_quantile(0.5).into();
         report["p99_us"] = load.latency.value_at_quantile(0.99).into();
@@ -104,7 +106,7 @@ struct Load {
     events: Events,
     clients: Vec<Client>,
     scenario: Scenario,
-    target: SocketAddr,
+    targets: Vec<SocketAddr>,
     wanted: usize,
     outstanding: usize,
     joined: usize,
@@ -129,7 +131,7 @@ impl Load {
             events: Events::with_capacity(1024),
             clients: Vec::with_capacity(args.clients),
             scenario: args.scenario,
-            target: args.target,
+            targets: args.target.clone(),
             wanted: args.clients,
             outstanding: args.outstanding,
             joined: 0,
@@ -158,15 +160,16 @@ impl Load {
 
     fn connect(&mut self) -> io::Result<()> {
         let index = self.clients.len();
+        let target = self.targets[index % self.targets.len()];
         let source = Ipv4Addr::new(127, 0, 0, 1 + (index / 8_000) as u8);
-        let socket = std::net::TcpStream::from(bound_socket(source, self.target)?);
+        let socket = std::net::TcpStream::from(bound_socket(source, target)?);
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         let mut stream = TcpStream::from_std(socket);
         let head = format!(
             "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-            self.target
+            target
         );
         stream.write_all(head.as_bytes())?;
         self.poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
@@ -348,9 +351,13 @@ fn cpu_seconds(pid: u32) -> io::Result<f64> {
     Ok(ticks / 100.0)
 }
 
-fn rss_bytes(pid: u32) -> io::Result<u64> {
+fn sum(pids: &[u32], read: impl Fn(u32) -> io::Result<f64>) -> io::Result<f64> {
+    pids.iter().try_fold(0.0, |sum, pid| Ok(sum + read(*pid)?))
+}
+
+fn rss_bytes(pid: u32) -> io::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-    let kib: u64 = line.split_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
-    Ok(kib * 1024)
+    let kib: f64 = line.split_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0.0);
+    Ok(kib * 1024.0)
 }
