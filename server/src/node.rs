@@ -1,6 +1,7 @@
 //! The stock node: what `main` composes, and the life of a node from its start to its drain.
 
 mod admin;
+mod cluster;
 pub(crate) mod config;
 mod demo;
 mod limits;
@@ -16,7 +17,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socketio_server::{Limits, Listener, Options, Server, Tls};
+use socketio_server::{
+    Adapter, AdapterError, Limits, Listener, MembersConfig, Options, Server, Tls,
+};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -29,8 +32,6 @@ use site::Site;
 
 pub(crate) use options::PrepareError;
 
-/// The only adapter so far.
-const ADAPTER: &str = "memory";
 /// Closing faster than this per connection spares nobody anything, so few connections do not take
 /// the whole window.
 const CLOSE_PACE: Duration = Duration::from_millis(5);
@@ -46,6 +47,8 @@ pub(crate) enum RunError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot join the cluster")]
+    Cluster(#[source] AdapterError),
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
 }
@@ -53,6 +56,7 @@ pub(crate) enum RunError {
 /// What the settings refer to, read and found good.
 #[derive(Debug)]
 pub(crate) struct Parts {
+    adapter: Option<Arc<dyn Adapter>>,
     options: Options,
     limits: Limits,
     tls: Option<Tls>,
@@ -61,6 +65,7 @@ pub(crate) struct Parts {
 /// Reads the files that the settings name.
 pub(crate) fn prepare(settings: &Settings) -> Result<Parts, PrepareError> {
     Ok(Parts {
+        adapter: cluster::adapter(settings)?,
         options: options::server(settings)?,
         limits: options::limits(settings),
         tls: options::tls(settings)?,
@@ -84,12 +89,24 @@ async fn live(settings: &Settings, parts: Parts) -> Result<ExitCode, RunError> {
     let mut signals = Signals::listen().map_err(RunError::Runtime)?;
     let descriptors = limits::raise_descriptor_limit();
     let path = endpoint(&parts.options);
-    let server = Server::builder().options(parts.options).build();
+    let mut builder = Server::builder()
+        .options(parts.options)
+        .heartbeat(MembersConfig {
+            heartbeat_interval: settings.heartbeat_interval,
+            heartbeat_timeout: settings.heartbeat_timeout,
+        });
+    if let Some(adapter) = parts.adapter {
+        builder = builder.adapter(adapter);
+    }
+    let server = builder.build();
     if settings.demo {
         demo::install(&server);
     }
+    // Does not wait for the broker: the node serves its own clients until it is there.
+    server.join_cluster().await.map_err(RunError::Cluster)?;
     let admin = Admin {
-        metrics: server.metrics().clone(),
+        server: server.clone(),
+        needs_adapter: settings.ready_needs_adapter,
         readiness: Readiness::default(),
     };
     let readiness = admin.readiness.clone();
@@ -129,7 +146,7 @@ async fn live(settings: &Settings, parts: Parts) -> Result<ExitCode, RunError> {
         %address,
         %path,
         internal_address = internal_address.map(tracing::field::display),
-        adapter = ADAPTER,
+        adapter = server.adapter_name(),
         node = %server.node_id(),
         open_files = descriptors.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string()),
         "listening"

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
-use socketio_server::Metrics;
+use socketio_server::{Metrics, Server};
 
 /// Whether this node wants new clients. Clones share one state.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +26,9 @@ impl Readiness {
 /// Answers for probes and for Prometheus.
 #[derive(Debug, Clone)]
 pub(crate) struct Admin {
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) server: Server,
+    /// Whether a node that does not reach its broker is not ready.
+    pub(crate) needs_adapter: bool,
     pub(crate) readiness: Readiness,
 }
 
@@ -36,16 +38,28 @@ impl Admin {
         match path {
             // A process that answers is alive; a draining one must not be restarted.
             "/healthz" => Some(text(StatusCode::OK, "ok\n")),
-            "/readyz" if self.readiness.get() => Some(text(StatusCode::OK, "ready\n")),
-            "/readyz" => Some(text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n")),
+            "/readyz" => Some(self.ready()),
             "/metrics" => {
-                let mut response = text(StatusCode::OK, self.metrics.encode());
+                let mut response = text(StatusCode::OK, self.server.metrics().encode());
                 let content_type = HeaderValue::from_static(Metrics::CONTENT_TYPE);
                 response.headers_mut().insert(CONTENT_TYPE, content_type);
                 Some(response)
             }
             _ => None,
         }
+    }
+
+    /// The first line is the answer, the second one is for people.
+    fn ready(&self) -> Response<Full<Bytes>> {
+        let name = self.server.adapter_name();
+        let up = self.server.adapter_status().is_none_or(|status| status.up);
+        let (status, answer) = if self.readiness.get() && (up || !self.needs_adapter) {
+            (StatusCode::OK, "ready")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+        };
+        let adapter = if up { "up" } else { "down" };
+        text(status, format!("{answer}\nadapter {name}: {adapter}\n"))
     }
 }
 

@@ -12,7 +12,9 @@ use super::logging;
 
 pub(crate) use settings::Settings;
 pub(crate) use sources::{Request, read};
-pub(crate) use values::{LogFormat, Parser, SameSite, Transport};
+pub(crate) use values::{
+    AdapterKind, LogFormat, Parser, PythonMode, RedisMode, SameSite, Transport,
+};
 
 /// Why a configuration cannot be used; always one line.
 #[derive(Debug, Error)]
@@ -50,6 +52,7 @@ fn validate(settings: &Settings) -> Result<(), ConfigError> {
         ("connect_timeout", settings.connect_timeout),
         ("header_read_timeout", settings.header_read_timeout),
         ("body_read_timeout", settings.body_read_timeout),
+        ("heartbeat_interval", settings.heartbeat_interval),
     ];
     for (key, duration) in durations {
         if duration.is_zero() {
@@ -86,6 +89,18 @@ fn validate(settings: &Settings) -> Result<(), ConfigError> {
     }
     if settings.tls_cert.is_some() != settings.tls_key.is_some() {
         return wrong("tls_cert", "tls_cert and tls_key must be given together");
+    }
+    if settings.heartbeat_timeout <= settings.heartbeat_interval {
+        return wrong(
+            "heartbeat_timeout",
+            "must be longer than heartbeat_interval, else living nodes count as gone",
+        );
+    }
+    if settings.python != PythonMode::Off && settings.adapter == AdapterKind::Memory {
+        return wrong("python", "needs an adapter: redis or amqp");
+    }
+    if settings.python != PythonMode::Off && settings.python_channels.is_empty() {
+        return wrong("python_channels", "must name at least one channel");
     }
     if settings.drain_grace < settings.drain_delay + settings.drain_window {
         return wrong(

@@ -1,5 +1,6 @@
 //! From settings to the options of the library.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use socketio_core::engine::TransportKind;
@@ -15,8 +16,13 @@ use super::config::{self, Settings};
 /// A setting names a file that cannot be used.
 #[derive(Debug, Error)]
 pub(crate) enum PrepareError {
+    #[error("the adapter's settings are at fault")]
+    Adapter(#[source] Box<dyn Error + Send + Sync>),
     #[error("client_dir")]
     Client(#[source] ClientFilesError),
+    #[cfg(not(all(feature = "redis", feature = "amqp")))]
+    #[error("adapter: this one was not built in")]
+    NotBuiltIn,
     #[error("tls_cert, tls_key")]
     Tls(#[source] TlsError),
 }

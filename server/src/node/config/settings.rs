@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use toml::Value;
 
-use super::values::{Bytes, LogFormat, Parser, SameSite, Setting, Transport};
+use super::values::{
+    AdapterKind, Bytes, LogFormat, Parser, PythonMode, RedisMode, SameSite, Setting, Transport,
+};
 
 /// One setting, as the sources see it.
 pub(crate) struct Key {
@@ -180,6 +182,36 @@ settings! {
     header_read_timeout: Duration = Duration::from_secs(30);
     /// Time to send the body of a polling request
     body_read_timeout: Duration = Duration::from_secs(60);
+
+    ["Cluster"]
+    /// What connects this node with others; memory: nothing, it is on its own
+    adapter: AdapterKind = AdapterKind::Memory;
+    /// Redis, as redis://user:password@host:port, rediss://, redis+unix://, redis+sentinel:// or redis-cluster://
+    redis_url: String = "redis://127.0.0.1:6379".to_owned();
+    /// Which wire of Node's Redis adapters is spoken
+    redis_mode: RedisMode = RedisMode::Pubsub;
+    /// What the names of all channels begin with (key or channelPrefix in Node)
+    redis_prefix: String = "socket.io".to_owned();
+    /// PEM file of the authority that signed the certificate of Redis; none: those of the system
+    redis_ca: Option<PathBuf> = None;
+    /// RabbitMQ, as amqp://user:password@host:port/vhost or amqps://
+    amqp_url: String = "amqp://127.0.0.1:5672".to_owned();
+    /// The exchange that all nodes share
+    amqp_exchange: String = "socketio-cluster".to_owned();
+    /// Name of this node's durable queue, which no other node may have: no broadcast is lost when the broker restarts; none: off
+    amqp_reliable: Option<String> = None;
+    /// PEM file of the authority that signed the certificate of RabbitMQ; none: those of the system
+    amqp_ca: Option<PathBuf> = None;
+    /// Messages of python-socketio: off, listen (their emitters reach our clients) or member (their servers and ours are one cluster)
+    python: PythonMode = PythonMode::Off;
+    /// Channels (Redis) or exchanges (RabbitMQ) of python-socketio; the first one is written to
+    python_channels: Vec<String> = vec!["socketio".to_owned()];
+    /// How often a node that has nothing else to say tells the others that it is alive
+    heartbeat_interval: Duration = Duration::from_secs(5);
+    /// Time without a sign of life after which another node counts as gone
+    heartbeat_timeout: Duration = Duration::from_secs(10);
+    /// Answer /readyz with 503 while the broker cannot be reached; otherwise the node goes on with its own clients
+    ready_needs_adapter: bool = false;
 
     ["Process"]
     /// Handlers and page of the open demo: everybody may join and publish

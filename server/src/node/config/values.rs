@@ -280,6 +280,31 @@ macro_rules! choice {
     };
 }
 
+/// What connects nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AdapterKind {
+    Amqp,
+    Memory,
+    Redis,
+}
+
+/// How much is spoken of the dialect of python-socketio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PythonMode {
+    Listen,
+    Member,
+    Off,
+}
+
+/// The wires of Node's Redis adapters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RedisMode {
+    Pubsub,
+    ShardedDynamic,
+    ShardedDynamicPrivate,
+    ShardedStatic,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -309,6 +334,14 @@ pub(crate) enum Transport {
     WebSocket,
 }
 
+choice!(AdapterKind { "memory" => Self::Memory, "redis" => Self::Redis, "amqp" => Self::Amqp });
+choice!(PythonMode { "off" => Self::Off, "listen" => Self::Listen, "member" => Self::Member });
+choice!(RedisMode {
+    "pubsub" => Self::Pubsub,
+    "sharded-dynamic" => Self::ShardedDynamic,
+    "sharded-dynamic-private" => Self::ShardedDynamicPrivate,
+    "sharded-static" => Self::ShardedStatic,
+});
 choice!(Parser { "json" => Self::Json, "msgpack" => Self::MessagePack });
 choice!(SameSite { "lax" => Self::Lax, "strict" => Self::Strict, "none" => Self::None });
 choice!(Transport { "polling" => Self::Polling, "websocket" => Self::WebSocket });
