@@ -170,8 +170,8 @@ fn numbers(server: &Server) -> serde_json::Value {
     json!({
         "node": server.node_id(),
         "version": env!("CARGO_PKG_VERSION"),
-        "adapter": super::ADAPTER,
-        "nodes": 1,
+        "adapter": server.adapter_name(),
+        "nodes": server.node_count(),
         "uptime": now.uptime.as_secs(),
         "connections": { "polling": now.polling, "websocket": now.websocket },
         "sockets": now.sockets,

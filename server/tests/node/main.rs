@@ -1,5 +1,6 @@
 //! The stock node as people run it: the binary, its flags, its signals, its pages.
 
+mod cluster;
 mod config;
 mod demo;
 mod drain;
