@@ -50,7 +50,7 @@ pub struct Options {
     pub http_compression: Option<HttpCompression>,
     /// Decides about requests that open a session. Default: all may.
     pub allow_request: Option<AllowRequest>,
-    /// Makes the ids of sessions. Default: 120 random bits. Clients of Engine.IO 3 have their socket ids from it.
+    /// Makes the ids of sessions. Default: 128 random bits. Clients of Engine.IO 3 have their socket ids from it.
     pub generate_id: Option<GenerateId>,
     /// A message that each session begins with, right behind its open packet. Default none.
     pub initial_packet: Option<ByteString>,
