@@ -163,11 +163,12 @@ async fn live(settings: &Settings, parts: Parts) -> Result<ExitCode, RunError> {
     readiness.set(false);
     let drain = async {
         sleep(settings.drain_delay).await;
-        drop(stop_accepting);
         let open = server.metrics().snapshot();
         let open = u32::try_from(open.polling + open.websocket).unwrap_or(u32::MAX);
         let window = settings.drain_window.min(CLOSE_PACE.saturating_mul(open));
+        // New sessions are refused from here on, but a polling client needs a connection to learn that its own is closed.
         server.drain(window).await;
+        drop(stop_accepting);
         if let Err(error) = (&mut listening).await {
             tracing::error!(%error, "the listener failed");
         }

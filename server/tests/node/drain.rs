@@ -55,6 +55,18 @@ fn clients_lose_their_transport_and_may_come_back() {
 }
 
 #[test]
+fn a_client_between_two_polls_is_told_too() {
+    let node = Node::start(&["--drain-delay=0"]);
+    let mut session = Session::open(node.address());
+    node.signal(Signal::TERM);
+    node.wait_for("draining");
+    // Each request of this client is a connection of its own.
+    assert_eq!(session.receive(), "1");
+    node.wait_for("drained");
+    assert_eq!(node.wait().code(), Some(0));
+}
+
+#[test]
 fn the_grace_period_is_a_bound() {
     let node = Node::start(&["--drain-delay=0", "--drain-window=0", "--drain-grace=200ms"]);
     // Nobody polls, so this client cannot be told that it is closed.

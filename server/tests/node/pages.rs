@@ -149,7 +149,10 @@ fn a_unix_socket_takes_the_place_of_the_port() {
     write!(stream, "GET /readyz HTTP/1.0\r\n\r\n").expect("written");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("read");
-    assert!(answer.ends_with("\nready\nadapter memory: up\n"), "{answer}");
+    assert!(
+        answer.ends_with("\nready\nadapter memory: up\n"),
+        "{answer}"
+    );
     node.signal(Signal::TERM);
     assert_eq!(node.wait().code(), Some(0));
     assert!(!path.exists());
