@@ -39,6 +39,10 @@ impl Listeners {
         let mut known = self.known.lock().clone();
         known.retain(|channel, _| shared.serves(server, channel));
         if known.is_empty() {
+            // One that only publishes counts nobody: it gives the others time.
+            if shared.probe().is_none() {
+                tokio::time::sleep(shared.config.regroup).await;
+            }
             return;
         }
         let names: Vec<&str> = known.keys().map(String::as_str).collect();
