@@ -29,7 +29,9 @@ use crate::error::{AskError, EmitError};
 ///
 /// # Ordering
 ///
-/// What one emitter sends arrives at each node in the order of the calls.
+/// What one emitter sends arrives at each node in the order of the calls. Only in a Redis Cluster,
+/// where sharded modes keep namespaces, and rooms unless the mode is static, on different servers,
+/// the order is that of each namespace or room alone.
 #[derive(Debug, Clone)]
 #[must_use = "an operator does nothing by itself"]
 pub struct Operator {

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig};
+use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig, PythonConfig};
 use socketio_emitter::{ConnectError, Emitter, EmitterConfig, Mode};
 use socketio_server::Adapter;
 use socketio_testkit::RabbitMq;
 
 use crate::cluster::Cluster;
-use crate::{command, job, suite};
+use crate::{command, job, python, suite};
 
 /// A cluster of its own at the broker.
 async fn cluster(rabbit: &RabbitMq, exchange: &str) -> (Cluster, Emitter, EmitterConfig) {
@@ -39,7 +39,24 @@ async fn over_rabbitmq() {
     let arguments = ["--url", &url, "--exchange", "command"];
     Box::pin(command::all(&mut nodes, &io, &arguments)).await;
     refused(&rabbit).await;
+    in_the_dialect_of_python(&rabbit).await;
     Box::pin(job::outage(&mut nodes, &config, Broker(&mut rabbit))).await;
+    nodes.end().await;
+}
+
+async fn in_the_dialect_of_python(rabbit: &RabbitMq) {
+    let adapter = || -> Arc<dyn Adapter> {
+        let python = PythonConfig::listen().channels(["flask-socketio"]);
+        let config = AmqpConfig::new(rabbit.url()).exchange("listeners");
+        AmqpAdapter::new(config.python(python)).expect("a valid configuration")
+    };
+    let config = EmitterConfig::new(rabbit.url());
+    let config = config.mode(Mode::Python).python_channel("flask-socketio");
+    let io = Emitter::connect_with(config).await.expect("a broker");
+    let mut nodes = Cluster::start([adapter(), adapter()], &io).await;
+    let url = rabbit.url();
+    python::all(&mut nodes, &io, &url).await;
+    io.close().await.expect("taken");
     nodes.end().await;
 }
 

@@ -116,6 +116,8 @@ impl Cluster {
 
     /// Nothing of the nodes is left at the broker.
     pub(crate) async fn end(self) {
+        // A node that closes waits for its clients.
+        drop((self.a, self.b, self.chat));
         for node in &self.nodes {
             node.io.close().await;
         }

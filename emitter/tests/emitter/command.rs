@@ -12,14 +12,14 @@ use crate::client::{soon, until};
 use crate::cluster::Cluster;
 
 /// The command with the options that lead to the broker.
-struct Runner<'a>(&'a [&'a str]);
+pub(crate) struct Runner<'a>(pub(crate) &'a [&'a str]);
 
 /// How it ended and what it said.
 #[derive(Debug, PartialEq)]
-struct Ended {
-    code: Option<i32>,
-    lines: Vec<String>,
-    errors: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) lines: Vec<String>,
+    pub(crate) errors: String,
 }
 
 impl Ended {
@@ -33,7 +33,7 @@ impl Ended {
 }
 
 impl Runner<'_> {
-    async fn run(&self, arguments: &[&str], input: &str) -> Ended {
+    pub(crate) async fn run(&self, arguments: &[&str], input: &str) -> Ended {
         let mut command = Command::new(env!("CARGO_BIN_EXE_socketio-emit"));
         command.args(self.0).args(arguments).kill_on_drop(true);
         command
@@ -61,7 +61,7 @@ impl Runner<'_> {
     }
 
     /// Runs it for something of which it has nothing to tell.
-    async fn quietly(&self, arguments: &[&str], input: &str) {
+    pub(crate) async fn quietly(&self, arguments: &[&str], input: &str) {
         assert_eq!(
             self.run(arguments, input).await,
             Ended::silent(0),

@@ -10,4 +10,6 @@ mod cluster;
 mod command;
 mod dry;
 mod job;
+mod python;
+mod redis;
 mod suite;
