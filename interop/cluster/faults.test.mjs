@@ -3,18 +3,19 @@
 
 import assert from "node:assert/strict";
 import { after, describe } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
 import { until } from "../lib/wait.mjs";
 import { Member } from "./lib/crowd.mjs";
-import { Ledger } from "./lib/ledger.mjs";
 import { ClusterNode, haveOurs } from "./lib/node.mjs";
 import { startRabbit } from "./lib/rabbit.mjs";
-import { startRedis } from "./lib/redis.mjs";
+import { startRedis, startRedisCluster, startRedisSentinel } from "./lib/redis.mjs";
 import { steps } from "./lib/steps.mjs";
+import { PACE, numbered } from "./lib/traffic.mjs";
 
 const carriers = [
   { adapter: "redis", mode: "pubsub", start: startRedis },
   { adapter: "redis", mode: "sharded-dynamic", start: startRedis },
+  { adapter: "redis", mode: "sharded-dynamic", start: startRedisCluster, place: "Redis Cluster" },
+  { adapter: "redis", mode: "pubsub", start: startRedisSentinel, place: "Sentinel" },
   { adapter: "amqp", start: startRabbit },
   { adapter: "amqp", mode: "reliable", start: startRabbit },
 ];
@@ -25,16 +26,13 @@ const DEATH_WINDOW = 1_500;
 const BEAT = 400;
 /** What a busy machine may add. */
 const SLACK = 1_000;
-/** Time between two events of one stream. */
-const PACE = 10;
-const COUNTS = true;
 /** Any adapter has noticed by then that its broker says nothing. */
 const SILENCE = 15_000;
 /** So much is to happen while the broker stands still, in milliseconds. */
 const PARTITION = 3_000;
 
 for (const carrier of carriers) {
-  const title = [carrier.adapter, carrier.mode].filter(Boolean).join(" ");
+  const title = [carrier.place ?? carrier.adapter, carrier.mode].filter(Boolean).join(" ");
   if (!only || only.some((part) => title.includes(part))) {
     describe(`three nodes over ${title}`, { skip: !haveOurs && "CLUSTER_NODE is not set" }, () => faults(carrier));
   }
@@ -74,7 +72,7 @@ function faults({ adapter, mode, start }) {
     const complete = async (node) => {
       last = [await node.call("nodes"), await node.call("fetch", { flags: { timeout: 2_000 } }), await node.call("count", { to: ["all"] })];
       const [known, found, counted] = last;
-      return known.count === nodes.length && found.missing.length === 0 && found.sockets.length === crowd.length && (!COUNTS || counted.count === crowd.length);
+      return known.count === nodes.length && found.missing.length === 0 && found.sockets.length === crowd.length && counted.count === crowd.length;
     };
     const started = performance.now();
     await Promise.all(nodes.map((node) => until(() => complete(node), () => `whole cluster at ${node.name}; last ${JSON.stringify(last)?.slice(0, 600)}`, timeout)));
@@ -82,48 +80,7 @@ function faults({ adapter, mode, start }) {
   }
 
   const statuses = () => Promise.all(nodes.map((node) => node.do("status")));
-
-  /** Numbered events of every node for the room of all, while `act` runs; then what became of them. */
-  async function underTraffic(t, act) {
-    const ledger = new Ledger(crowd);
-    const before = await statuses();
-    // Of this test only, whatever node they are of.
-    const streams = nodes.map((_, index) => `${t.name.slice(0, 12)}-${index}`);
-    await Promise.all(nodes.map((node, index) => node.do("stream-start", { to: ["all"], event: "tick", stream: streams[index], interval: PACE })));
-    const flows = (least) => until(() => crowd.every((member) => streams.every((stream) => ledger.last(member, stream) >= least(stream))), () => "all streams at everybody", 30_000);
-    await flows(() => 50);
-    const notes = await act(ledger, streams);
-    // Everybody hears everybody again.
-    const recovered = performance.now();
-    const heads = new Map(streams.map((stream, index) => [stream, ledger.last(crowd[2 * index], stream)]));
-    await flows((stream) => heads.get(stream) + 50);
-    const recovery = Math.round(performance.now() - recovered);
-    const stopped = await Promise.all(nodes.map((node, index) => node.do("stream-stop", { stream: streams[index] })));
-    await flows((stream) => stopped[streams.indexOf(stream)].sent - 1);
-    const afterwards = await statuses();
-    const grown = (index, field) => afterwards[index][field] - before[index][field];
-    const lost = nodes.map((_, to) => nodes.map((_, from) => ledger.account(crowd[2 * to], streams[from], stopped[from].sent)));
-    for (const [index, member] of crowd.entries()) {
-      const sum = streams.map((stream, from) => ledger.account(member, stream, stopped[from].sent));
-      assert.deepEqual(sum, lost[Math.floor(index / 2)], "both clients of a node got the same");
-      assert.equal(sum[Math.floor(index / 2)], 0, "of the own node everything arrives, whatever the broker does");
-    }
-    const total = lost.flat().reduce((sum, count) => sum + count, 0);
-    const sent = stopped.map((stream) => stream.sent);
-    t.diagnostic(
-      `${sent.reduce((a, b) => a + b, 0)} events sent, ${notes ?? ""}lost per receiving and sending node ${JSON.stringify(lost)}; ` +
-        `refused ${stopped.map(({ refused }) => refused)}, dropped out ${nodes.map((_, i) => grown(i, "dropped_out"))}, dropped in ${nodes.map((_, i) => grown(i, "dropped_in"))}, ` +
-        `gaps ${nodes.map((_, i) => grown(i, "gaps"))}, reconnects ${nodes.map((_, i) => grown(i, "reconnects"))}; 0 twice, 0 out of order; everybody heard everybody ${recovery} ms later`,
-    );
-    for (const [to, row] of lost.entries()) {
-      for (const [from, count] of row.entries()) {
-        // Nothing is lost silently: the sender counted it, or the receiver knows of a gap.
-        const known = grown(from, "dropped_out") + stopped[from].refused + grown(to, "dropped_in");
-        assert.ok(count <= known || grown(to, "gaps") > 0 || grown(from, "gaps") > 0, `${count} events of node ${from} lost on the way to node ${to}, and nobody knows`);
-      }
-    }
-    return { total, lost, sent };
-  }
+  const underTraffic = (t, act) => numbered(t, nodes, crowd, act);
 
   step("every operation reaches all three", async (t) => {
     for (const [index, node] of nodes.entries()) {
@@ -132,21 +89,38 @@ function faults({ adapter, mode, start }) {
       const told = await node.do("server-ask", { event: "note", args: [index] });
       assert.deepEqual(told.replies.map(({ from }) => from).sort(), nodes.filter((other) => other !== node).map(({ name }) => name).sort());
       await node.do("join", { to: ["all"], rooms: [`joined-${index}`] });
-      if (!COUNTS) continue;
       await until(async () => (await node.do("count", { to: [`joined-${index}`] })).count === 6, () => "count of joined");
       await node.do("leave", { to: ["node-0"], rooms: [`joined-${index}`] });
       await until(async () => (await node.do("count", { to: [`joined-${index}`] })).count === 5, () => "count of left");
       const { rooms, unknown } = await node.do("rooms");
       assert.deepEqual([rooms.all, rooms[`node-${index}`], unknown], [6, 1, []]);
     }
-    const status = await statuses();
-    t.diagnostic(`round trips ${status.map(({ round_trip: seconds }) => `${(seconds * 1000).toFixed(2)} ms`).join(", ")}`);
-    assert.ok(status.every(({ up }) => up));
+    assert.ok((await statuses()).every(({ up }) => up));
+  });
+
+  step("who is the first in a room, and who the last", async (t) => {
+    const room = "presence";
+    const counted = (count) => Promise.all(nodes.map((node) => until(async () => (await node.do("count", { to: [room] })).count === count, () => `${count} in the room at ${node.name}`)));
+    const told = () => nodes.map((node) => node.entries.filter((entry) => entry.room === room).map(({ event, node: where }) => [event, where]));
+    const early = await Member.join("first", nodes[0], { rooms: [room] });
+    await counted(1);
+    const later = await Member.join("second", nodes[1], { transport: "polling", rooms: [room] });
+    await counted(2);
+    early.leave();
+    await counted(1);
+    const gone = performance.now();
+    later.leave();
+    await until(() => told().every((events) => events.some(([event]) => event === "vacated")), () => `notices ${JSON.stringify(told())}`);
+    const expected = [["occupied", nodes[0].name], ["vacated", nodes[1].name]];
+    assert.deepEqual(told(), [expected, expected, expected]);
+    t.diagnostic(`one notice of the first and one of the last of two on different nodes, at each of three nodes; ${Math.round(performance.now() - gone)} ms after the last one left`);
   });
 
   step("under traffic alone nothing is lost", async (t) => {
-    const { total } = await underTraffic(t, () => pause(500));
+    const { total } = await underTraffic(t, () => {});
     assert.equal(total, 0);
+    const trips = (await statuses()).map(({ round_trip: seconds }) => `${(seconds * 1000).toFixed(2)} ms`);
+    t.diagnostic(`round trips through the broker ${trips.join(", ")}`);
   });
 
   step("a node that is killed", async (t) => {
@@ -168,10 +142,12 @@ function faults({ adapter, mode, start }) {
     // Behind the window nobody speaks of it any more.
     const full = await asking.do("fetch");
     assert.deepEqual([full.sockets.length, full.missing], [4, []]);
-    const counted = COUNTS ? await asking.do("count", { to: ["all"] }) : { count: 4 };
+    const counted = await asking.do("count", { to: ["all"] });
     const share = since();
     assert.deepEqual([counted.count, (await asking.do("nodes")).count], [4, 2]);
     assert.ok(share < DEATH_WINDOW + BEAT + SLACK, `its share of the counts is there after ${share} ms`);
+    const vacated = (node) => node.entry((entry) => entry.event === "vacated" && entry.room === "node-2", "notice that its room is empty");
+    for (const node of nodes.slice(0, 2)) assert.equal((await vacated(node)).node, dying.name);
     t.diagnostic(`window ${DEATH_WINDOW} ms: partial answers that name it after ${answered} ms, full ones without it and counts after ${share} ms`);
 
     gone.forEach((member) => member.leave());
@@ -183,10 +159,10 @@ function faults({ adapter, mode, start }) {
   step("a node that says goodbye is forgotten at once", async (t) => {
     const leaving = await starting();
     const guest = await Member.join("guest", leaving, { rooms: ["all"] });
-    await until(async () => (COUNTS ? (await nodes[0].do("count", { to: ["all"] })).count === 7 : (await nodes[0].do("nodes")).count === 4), () => "guest in the count");
+    await until(async () => (await nodes[0].do("count", { to: ["all"] })).count === 7, () => "guest in the count");
     const asked = performance.now();
     await leaving.close();
-    await until(async () => (!COUNTS || (await nodes[0].do("count", { to: ["all"] })).count === 6) && (await nodes[0].do("nodes")).count === 3, () => "guest gone");
+    await until(async () => (await nodes[0].do("count", { to: ["all"] })).count === 6 && (await nodes[0].do("nodes")).count === 3, () => "guest gone");
     t.diagnostic(`forgotten ${Math.round(performance.now() - asked)} ms after it was asked to close`);
     assert.deepEqual((await nodes[0].do("fetch")).missing, []);
     guest.leave();

@@ -233,6 +233,24 @@ function operations({ place, mode, kinds }) {
       assert.deepEqual(await names({ to: [by(`${letter}2`).id] }), [`${letter}2`]);
       assert.deepEqual(await names({ to: ["nobody"] }), []);
     });
+    // The original cannot tell.
+    if (kinds[from] === "ours") {
+      operation("counts of all, of a room, of a room except another, and all rooms", async (node) => {
+        const count = async (parameters) => {
+          const answer = await node.do("count", parameters);
+          return [answer.count, answer.unknown];
+        };
+        // Ours tell each other within a moment; the original is asked.
+        await until(async () => (await count({ to: [letter] }))[0] === 1, () => "count of the other node's room");
+        assert.deepEqual(await count({}), [4, []]);
+        assert.deepEqual(await count({ to: ["pair"] }), [2, []]);
+        assert.deepEqual(await count({ to: ["pair", "seconds"], except: [letter] }), [3, []]);
+        assert.deepEqual(await count({ to: ["nobody"] }), [0, []]);
+        const { rooms, unknown } = await node.do("rooms");
+        assert.deepEqual([rooms, unknown], [{ a: 1, b: 1, pair: 2, seconds: 2 }, []]);
+        assert.deepEqual((await node.do("rooms", { nsp: "/custom" })).rooms, { pair: 2 });
+      });
+    }
     operation("joins and leaves", async (node) => {
       const [one, two] = [by(`${letter}1`), by(`${letter}2`)];
       await node.do("join", { to: ["seconds"], rooms: ["late", "later"] });

@@ -61,12 +61,16 @@ class Several extends Broker {
     await Promise.all(this.servers.map((server) => server.kill()));
   }
 
+  get alive() {
+    return this.servers.filter(({ child }) => running(child));
+  }
+
   pause() {
-    this.servers.forEach((server) => server.pause());
+    this.alive.forEach((server) => server.pause());
   }
 
   resume() {
-    this.servers.forEach((server) => server.resume());
+    this.alive.forEach((server) => server.resume());
   }
 }
 
