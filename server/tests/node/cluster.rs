@@ -22,6 +22,12 @@ fn ready_once(address: SocketAddr, text: &str) -> Response {
     }
 }
 
+fn metric(address: SocketAddr, name: &str) -> Option<f64> {
+    let page = get(address, "/metrics").body;
+    let line = page.lines().find(|line| line.starts_with(name))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
 /// An event that is published on `from` reaches the client of another node.
 fn assert_joined(from: &mut Session, to: &mut Session) {
     to.call(&json!(["join", "lobby"]));
@@ -50,6 +56,8 @@ fn nodes_serve_without_redis_and_join_when_it_comes() {
     assert_eq!(ready_once(two.address(), "redis: up").status, 200);
     let mut second = Session::open(two.address());
     assert_joined(&mut first, &mut second);
+    assert_eq!(metric(one.address(), "socketio_adapter_up"), Some(1.0));
+    assert_eq!(metric(one.address(), "socketio_cluster_members"), Some(2.0));
 
     redis.kill();
     ready_once(one.address(), "redis: down");
