@@ -25,7 +25,7 @@ const MAX_NAME: usize = 256;
 const MAX_ROOMS: usize = 1_000;
 /// How long members that must be asked for their sockets may take.
 const COUNT_TIME: Duration = Duration::from_secs(1);
-/// Sockets that `who` names.
+/// Sockets of this node that `who` names.
 const MAX_LISTED: usize = 100;
 
 /// The object for the acknowledgement, or what was wrong.
@@ -45,7 +45,7 @@ pub(crate) fn install(server: &Server) {
         reply(publish(&socket, &args))
     });
     root.on("who", async |socket: Socket, args: Args| {
-        reply(who(&socket, &args))
+        reply(who(&socket, &args).await)
     });
     let feed = server.clone();
     root.on(FEED_EVENT, move |socket: Socket, args: Args| {
@@ -111,13 +111,14 @@ fn publish(socket: &Socket, args: &Args) -> Answer {
     }
 }
 
-fn who(socket: &Socket, args: &Args) -> Answer {
+/// How many are in a room on all nodes, and the ids of those that are here.
+async fn who(socket: &Socket, args: &Args) -> Answer {
     let values = values(args)?;
     let namespace = socket.namespace();
     if values.first().is_none_or(Value::is_null) {
-        let total = namespace.socket_count();
+        let total = namespace.timeout(COUNT_TIME).count().await.count;
         // Listing touches every socket, and everybody may ask.
-        let listed = if total <= MAX_LISTED {
+        let listed = if namespace.socket_count() <= MAX_LISTED {
             namespace.sockets()
         } else {
             Vec::new()
@@ -126,8 +127,8 @@ fn who(socket: &Socket, args: &Args) -> Answer {
         return Ok(json!({ "room": null, "total": total, "sockets": ids }));
     }
     let room = room(&values)?;
-    let total = namespace.room_size(room.as_str());
-    let listed = if total <= MAX_LISTED {
+    let total = members(socket, &room).await;
+    let listed = if namespace.room_size(room.as_str()) <= MAX_LISTED {
         namespace.room_members(room.as_str())
     } else {
         Vec::new()

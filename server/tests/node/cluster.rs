@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use socketio_testkit::{RabbitMq, Redis};
 
 use super::http::{PATIENCE, Response, get};
@@ -26,6 +26,18 @@ fn metric(address: SocketAddr, name: &str) -> Option<f64> {
     let page = get(address, "/metrics").body;
     let line = page.lines().find(|line| line.starts_with(name))?;
     line.rsplit(' ').next()?.parse().ok()
+}
+
+/// Asks until the other node has told of its sockets.
+fn until_counted(session: &mut Session, question: &Value, total: u64) {
+    let start = Instant::now();
+    loop {
+        let answer = session.call(question);
+        if answer[0]["total"] == total {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "not {total}: {answer:?}");
+    }
 }
 
 /// An event that is published on `from` reaches the client of another node.
@@ -56,6 +68,8 @@ fn nodes_serve_without_redis_and_join_when_it_comes() {
     assert_eq!(ready_once(two.address(), "redis: up").status, 200);
     let mut second = Session::open(two.address());
     assert_joined(&mut first, &mut second);
+    until_counted(&mut first, &json!(["who", "lobby"]), 1);
+    until_counted(&mut first, &json!(["who"]), 2);
     assert_eq!(metric(one.address(), "socketio_adapter_up"), Some(1.0));
     assert_eq!(metric(one.address(), "socketio_cluster_members"), Some(2.0));
 
