@@ -2,9 +2,22 @@
 
 import threading
 
+import engineio
 import socketio
 
 from brokers import until
+
+
+class InOrder(engineio.Client):
+    """By itself it starts a thread for each message, and these overtake one another."""
+
+    def _trigger_event(self, event, *args, **options):
+        return super()._trigger_event(event, *args, **{**options, "run_async": False})
+
+
+class Socket(socketio.Client):
+    def _engineio_client_class(self):
+        return InOrder
 
 
 class Client:
@@ -12,7 +25,7 @@ class Client:
         self.heard: list[list] = []
         self.namespace = namespace
         self.gone = threading.Event()
-        self.socket = socketio.Client(reconnection=False)
+        self.socket = Socket(reconnection=False)
         self.socket.on("*", self._hear, namespace=namespace)
         self.socket.on("disconnect", lambda reason=None: self.gone.set(), namespace=namespace)
         self.socket.connect(node.url, namespaces=[namespace], transports=["websocket"], wait_timeout=20)
