@@ -58,5 +58,8 @@ class Client:
         return self.heard.count(list(event))
 
     def close(self) -> None:
+        # Servers with threads do not answer a farewell, for which a client waits three seconds.
+        if self.socket.eio.ws:
+            self.socket.eio.ws.abort()
         self.socket.disconnect()
         self.socket.shutdown()

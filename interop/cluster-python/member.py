@@ -8,13 +8,15 @@ import threading
 
 import socketio
 from aiohttp import web
+from flask import Flask
+from flask_socketio import SocketIO
 
 from nodes import decode, encode
 
 NAMESPACES = ["/", "/custom"]
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--manager", choices=["redis", "aiopika", "kombu"], required=True)
+parser.add_argument("--manager", choices=["redis", "aiopika", "kombu", "flask"], required=True)
 parser.add_argument("--url", required=True)
 parser.add_argument("--channel", default="socketio")
 flags = parser.parse_args()
@@ -102,12 +104,23 @@ class Asynchronous:
             asyncio.ensure_future(self.answer(decode(json.loads(line))))
 
 
+def nothing(environ, start_response):
+    start_response("404 Not Found", [])
+    return []
+
+
 class Threaded:
-    """With threads and Flask-SocketIO's server of choice for them; the only kind that can use Kombu."""
+    """With threads, which Kombu needs; or as Flask-SocketIO makes a server, which picks the manager by the URL."""
 
     def __init__(self):
-        manager = socketio.KombuManager(flags.url, channel=flags.channel)
-        self.io = socketio.Server(async_mode="threading", client_manager=manager)
+        if flags.manager == "flask":
+            self.app = Flask("member")
+            flask = SocketIO(self.app, message_queue=flags.url, channel=flags.channel, async_mode="threading")
+            self.io, self.emit = flask.server, flask.emit
+        else:
+            manager = socketio.KombuManager(flags.url, channel=flags.channel)
+            self.io = socketio.Server(async_mode="threading", client_manager=manager)
+            self.app, self.emit = socketio.WSGIApp(self.io, nothing), self.io.emit
         for namespace in NAMESPACES:
 
             def enter(sid, room, namespace=namespace):
@@ -120,7 +133,7 @@ class Threaded:
         match command["do"]:
             case "emit":
                 skip = several(command.get("except", []))
-                self.io.emit(command["event"], data(command["args"]), room=several(to), skip_sid=skip, namespace=nsp)
+                self.emit(command["event"], data(command["args"]), to=several(to), skip_sid=skip, namespace=nsp)
             case "ask":
                 reply = self.io.call(command["event"], data(command["args"]), to=to[0], namespace=nsp, timeout=10)
                 return {"replies": encode([reply])}
@@ -144,18 +157,14 @@ class Threaded:
     def run(self) -> None:
         from werkzeug.serving import make_server
 
-        def nothing(environ, start_response):
-            start_response("404 Not Found", [])
-            return []
-
-        server = make_server("127.0.0.1", 0, socketio.WSGIApp(self.io, nothing), threaded=True)
+        server = make_server("127.0.0.1", 0, self.app, threaded=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
         for line in sys.stdin:
             threading.Thread(target=self.answer, args=(decode(json.loads(line)),), daemon=True).start()
 
 
-if flags.manager == "kombu":
+if flags.manager in ("kombu", "flask"):
     Threaded().run()
 else:
     asyncio.run(Asynchronous().run())

@@ -12,7 +12,8 @@ from brokers import until
 from clients import Client
 from nodes import OURS, Node
 
-CLUSTERS = [("redis", "redis"), ("redis", "kombu"), ("amqp", "aiopika"), ("amqp", "kombu")]
+# Over RabbitMQ Flask-SocketIO takes Kombu.
+CLUSTERS = [("redis", "redis"), ("redis", "kombu"), ("redis", "flask"), ("amqp", "aiopika"), ("amqp", "flask")]
 
 
 @pytest.fixture(scope="module", params=CLUSTERS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
@@ -150,7 +151,8 @@ def test_nothing_is_an_answer_too(sides):
 
 def test_many_questions_at_once_do_not_mix(cluster, sides):
     # A KombuManager publishes from all threads over one connection, which breaks it.
-    with concurrent.futures.ThreadPoolExecutor(1 if cluster.manager == "kombu" else 16) as pool:
+    kombu = cluster.manager == "kombu" or (cluster.adapter, cluster.manager) == ("amqp", "flask")
+    with concurrent.futures.ThreadPoolExecutor(1 if kombu else 16) as pool:
 
         def ask(number):
             client = sides.far[number % 2]
@@ -171,6 +173,19 @@ def test_bytes_in_an_answer_arrive_as_text(cluster):
         pytest.skip("python-socketio cannot send them at all")
     [reply] = cluster.theirs.do("ask", to=[cluster.o1.sid], event="ask-bytes", args=[])["replies"]
     assert reply == base64.b64encode(b"\x00\xff").decode()
+
+
+def test_what_the_dialect_cannot_say_is_counted(cluster):
+    if not OURS:
+        pytest.skip("python-socketio does not offer it")
+    before = cluster.ours.do("status")["untranslated"]
+    cluster.ours.do("emit", event="spared", args=[], **{"except": ["pair"]})
+    cluster.ours.do("server-emit", nsp="/", event="note", args=[])
+    cluster.ours.do("join", to=["pair"], rooms=["more"])
+    cluster.ours.do("emit", event="volatile", args=[], flags={"volatile": True})
+    assert cluster.ours.do("status")["untranslated"] == before + 4
+    for client in cluster.all:
+        client.saw("volatile")
 
 
 def test_rooms_are_entered_left_and_closed(cluster, sides):
