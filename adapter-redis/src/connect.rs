@@ -137,7 +137,12 @@ impl Connector {
 
     /// Remembers that a server is too old for the newer protocol.
     fn learn(&self, error: &RedisError) {
-        if error.kind() == ErrorKind::RESP3NotSupported && self.address.may_fall_back() {
+        // The client knows the words of old servers. Others refuse the command too, in other words:
+        // newer ones where it is disabled, and what stands before a server.
+        let details = error.detail().unwrap_or_default();
+        let is_unknown = details.contains("unknown command") && details.contains("HELLO");
+        let is_old = is_unknown || error.kind() == ErrorKind::RESP3NotSupported;
+        if is_old && self.address.may_fall_back() {
             self.is_old.store(true, Ordering::Relaxed);
         }
     }

@@ -1,33 +1,83 @@
-//! Carries cluster messages over Redis (or Valkey), on the wires of Node.js.
+//! Carries cluster messages over Redis or Valkey, also to members that run Node.js or Python.
 //!
-//! [`RedisAdapter`] implements the contract [`Adapter`](socketio_core::cluster::Adapter); how it
-//! reaches Redis and which wire it speaks is told by a [`RedisConfig`].
+//! * [`RedisAdapter`] joins nodes; it implements [`socketio_core::cluster::Adapter`].
+//! * [`Publisher`] is its publishing half, for emitters.
+//! * [`RedisConfig`] has all options, with their units and defaults.
+//!
+//! ```
+//! use socketio_adapter_redis::{Mode, PythonConfig, RedisAdapter, RedisConfig};
+//!
+//! # fn main() -> Result<(), socketio_adapter_redis::ConfigError> {
+//! let mut config = RedisConfig::new("redis://user:secret@redis.example");
+//! config.mode = Mode::ShardedDynamic;
+//! config.python = Some(PythonConfig::member());
+//! // To be given to the builder of a server.
+//! let adapter = RedisAdapter::new(config)?;
+//! # Ok(()) }
+//! ```
 //!
 //! # What it promises
 //!
 //! * It finds Redis again by itself, as long as it takes: standalone, Sentinel or Cluster. It
 //!   subscribes everything again, and is [up](socketio_core::cluster::AdapterStatus::up) when a
 //!   message to itself came back.
-//! * Messages wait in a bounded queue while Redis is away. What was on its way when a connection
-//!   broke is not sent again and counted as dropped: nothing comes twice, nothing out of order.
+//! * Messages wait in a bounded queue while Redis is away, and are refused when it is full. What was
+//!   on its way when a connection broke is not sent again and counted as dropped: nothing comes
+//!   twice, and what one node says arrives in that order. Only in a cluster with sharded channels
+//!   messages for different channels may overtake each other, since they take ways over different
+//!   servers.
+//! * Redis keeps nothing for a node that is not connected. It learns from
+//!   [`on_connected`](socketio_core::cluster::ClusterHandler::on_connected) that it may have missed
+//!   something. After an outage messages wait a [moment](RedisConfig::regroup) until as many nodes
+//!   are connected as before.
 //! * A node that does not keep up loses messages, which are counted; it is not cut off by Redis,
 //!   and does not make others wait.
 //!
+//! # Who understands what
+//!
+//! All use the same [prefix](RedisConfig::prefix) and [mode](RedisConfig::mode): those of
+//! `createAdapter` or `createShardedAdapter` in Node.js.
+//!
+//! | What is said | Where | Who hears it |
+//! |---|---|---|
+//! | events, joins, leaves, disconnects, events for servers | the channels of Node's adapter | all |
+//! | requests, as for sockets or with acknowledgements | `<prefix>-cluster#` | ours |
+//! | a marked copy of these, if there are others | the channels of Node's adapter | all; ours let it be |
+//! | answers to ours | `<prefix>-cluster#<node id>#` | the one that asked |
+//! | answers to others | the channels of Node's adapter | the one that asked |
+//! | who is there, how many are in which room | `<prefix>-cluster#` | ours |
+//! | all of the above that it has words for | [channels of Python](RedisConfig::python) | Python; ours let it be |
+//!
+//! How many others there are is found each [second](RedisConfig::count_interval), as Node.js does,
+//! from how many subscribe a channel: of a namespace, and one that only ours subscribe,
+//! `<prefix>-cluster#<namespace>#ours`. In the dialect of Python nobody can be counted; what it has
+//! no words for is logged, counted in [`untranslatable`](RedisAdapter::untranslatable), and listed in
+//! [`Untranslatable`](socketio_core::cluster::wire::python::Untranslatable).
+//!
 //! # What Redis has to allow
+//!
+//! Redis 5 is enough for the mode [`Pubsub`](Mode::Pubsub), with the older version of the protocol
+//! where the newer one is not known; the sharded modes need Redis 7 or any Valkey. Nothing is stored.
 //!
 //! An ACL user needs `+publish +subscribe +psubscribe +unsubscribe +punsubscribe +ping +hello
 //! +pubsub|numsub` and the channels that begin with the prefix, as `resetchannels &socket.io*`. In
 //! the mode [`Pubsub`](Mode::Pubsub) each namespace is subscribed by a pattern, and Redis compares
 //! those as they are written: `&socket.io#/#*` for the namespace `/`, `&socket.io#/admin#*` for
 //! `/admin`. The sharded modes need `+spublish +ssubscribe +sunsubscribe +pubsub|shardnumsub`
-//! instead; a cluster `+cluster|slots`, a server behind Sentinels `+role`. `+client|info
-//! +client|kill` let the adapter end what is left of a broken connection, without which messages
-//! may come out of order after the server was stopped for a while.
+//! instead; a cluster `+cluster|slots`, a server behind Sentinels `+role`; the dialect of Python its
+//! channels, as `&socketio`. `+client|info +client|kill` let the adapter end what is left of a broken
+//! connection, without which messages may come out of order after the server was stopped for a
+//! while.
+//!
+//! Redis cuts off a subscriber for which too much waits: `client-output-buffer-limit pubsub 32mb 8mb
+//! 60` by default. The adapter always reads, so this only matters for bursts: raise it if 32 MB come
+//! at once, or if single messages are [large](RedisConfig::max_message_size).
 //!
 //! # Files
 //!
-//! Out: `adapter` → `route` → `outbox` → `lane` (one for each server) → `lane/window`.
-//! In: `subscription` (with `link` and `repair`) → `inbound` → `deliver`.
+//! Out: `adapter` or `publisher` → `route` → `outbox` → `lane` (one for each server) →
+//! `lane/window`; these make up `sending`. In: `subscription` (with `link` and `repair`) → `inbound`
+//! → `deliver`; these make up `hearing`.
 
 mod adapter;
 mod backoff;

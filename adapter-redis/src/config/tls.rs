@@ -20,6 +20,10 @@ pub(super) struct Tls(ConnectionAddr);
 
 impl Tls {
     pub(super) fn new(config: &RedisConfig) -> Result<Self, ConfigError> {
+        // The client of Redis takes what the process has chosen, or what rustls was built with, and
+        // panics if that is more than one, as with `lapin` in the same program. A choice of the
+        // program stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client_tls = match (&config.tls_certificate, &config.tls_key) {
             (None, None) => None,
             (Some(certificate), Some(key)) => Some(ClientTlsConfig {

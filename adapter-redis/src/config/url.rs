@@ -73,9 +73,6 @@ impl Address {
             (None, false) => ProtocolVersion::RESP2,
         };
         let settings = info.redis_settings().clone().set_protocol(version);
-        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            choose_cryptography();
-        }
         // Small messages must not wait for the acknowledgement of the ones before.
         let tcp = TcpSettings::default().set_nodelay(true);
         let info = info.clone().set_redis_settings(settings);
@@ -86,12 +83,6 @@ impl Address {
         };
         Client::open(info.set_addr(address))
     }
-}
-
-/// The client of Redis takes what the process has chosen, or what rustls was built with, and panics
-/// if that is more than one, as with `lapin` in the same program. A choice of the program stays.
-fn choose_cryptography() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 impl Place {

@@ -105,32 +105,47 @@ async fn a_unix_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_know_the_newer_protocol() {
+    let builder = Redis::builder().arguments(&["--rename-command", "HELLO", ""]);
+    let server = builder.start();
+    let publisher = Publisher::connect(config(&server, Mode::Pubsub)).await;
+    publisher.expect("the older one is tried");
+    all(config(&server, Mode::Pubsub)).await;
+}
+
+/// A user who may do what the documentation of the crate says.
+fn user(server: &Redis, rules: &str) {
+    let mut command = redis::cmd("ACL");
+    command.arg("SETUSER").arg("node").arg("reset").arg("on");
+    command.arg(">secret").arg("resetchannels").arg("-@all");
+    for rule in rules.split_ascii_whitespace() {
+        command.arg(rule);
+    }
+    let done: redis::RedisResult<String> = command.query(&mut server.connection());
+    done.expect("the rules are rules");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_who_may_only_do_what_is_needed() {
     let server = Redis::start();
-    let mut rules = redis::cmd("ACL");
-    rules.arg("SETUSER").arg("node").arg("on").arg(">secret");
-    // As the documentation of the crate says.
-    rules.arg("resetchannels").arg("&socket.io*").arg("-@all");
-    for command in "publish subscribe psubscribe unsubscribe punsubscribe ping hello auth \
-                    pubsub|numsub"
-        .split_ascii_whitespace()
-    {
-        rules.arg(format!("+{command}"));
-    }
-    // Patterns are compared as they are written, so each one needs a rule of its own. The odd
-    // namespace of the laws has a blank, which no rule can have.
-    rules.arg("&socket.io#/#*");
-    let done: redis::RedisResult<String> = rules.query(&mut server.connection());
-    done.expect("the rules are rules");
-    let by_url = RedisConfig::new(server.url().replace("//", "//node:secret@"));
-    let mut by_options = RedisConfig::new(server.url());
-    by_options.username = Some("node".to_owned());
-    by_options.password = Some("secret".to_owned());
-    for config in [by_url, by_options] {
-        let namespaces = &["/"];
-        let fixture = Prefixed { config, namespaces };
-        laws::a_message_reaches_every_other_node_once(&fixture).await;
-        laws::a_response_reaches_only_the_node_that_asked(&fixture).await;
+    let pubsub = "&socket.io* &socket.io#/#* +publish +subscribe +psubscribe +unsubscribe \
+                  +punsubscribe +ping +hello +pubsub|numsub";
+    let sharded = "&socket.io* +spublish +ssubscribe +sunsubscribe +ping +hello \
+                   +pubsub|shardnumsub";
+    for (mode, rules) in [(Mode::Pubsub, pubsub), (Mode::ShardedDynamic, sharded)] {
+        user(&server, rules);
+        let mut by_url = RedisConfig::new(server.url().replace("//", "//node:secret@"));
+        by_url.mode = mode;
+        let mut by_options = config(&server, mode);
+        by_options.username = Some("node".to_owned());
+        by_options.password = Some("secret".to_owned());
+        for config in [by_url, by_options] {
+            // The odd namespace of the laws has a blank, which no rule for a pattern can have.
+            let namespaces = &["/"];
+            let fixture = Prefixed { config, namespaces };
+            laws::a_message_reaches_every_other_node_once(&fixture).await;
+            laws::a_response_reaches_only_the_node_that_asked(&fixture).await;
+        }
     }
 }
 
