@@ -39,6 +39,7 @@ async fn a_broker_in_good_health() {
         python::who_listens_says_nothing(&rabbit);
         python::raw_messages_of_emitters_are_heard_once(&rabbit);
         python::an_exchange_that_others_declared_is_taken_as_it_is(&rabbit);
+        queues::what_a_node_has_at_the_broker(&rabbit);
         queues::a_deleted_queue_is_rebuilt(&rabbit);
         queues::nothing_is_left_behind(&rabbit);
         queues::an_instance_name_is_used_once(&rabbit);

@@ -4,7 +4,8 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use socketio_adapter_amqp::{AmqpConfig, Publisher, Reliable};
+use socketio_adapter_amqp::{AmqpConfig, Publisher, PythonConfig, Reliable};
+use socketio_core::cluster::wire::python::Python;
 use socketio_core::cluster::{Adapter, AdapterError};
 use socketio_core::ids::NodeId;
 use socketio_testkit::RabbitMq;
@@ -55,7 +56,8 @@ async fn close(nodes: Vec<Node>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_broker_that_restarts_under_traffic() {
     let mut rabbit = RabbitMq::start();
-    let lossy = quick(&rabbit.url()).queue_messages(1_000_000_usize);
+    let config = quick(&rabbit.url()).queue_messages(1_000_000_usize);
+    let lossy = config.exchange("lossy").python(PythonConfig::member());
     let lasting = quick(&rabbit.url()).queue_messages(1_000_000_usize);
     let instances = ["a", "b", "c"].map(Reliable::new);
     let emitter = lasting.clone().reliable(Reliable::new("unused"));
@@ -154,6 +156,18 @@ async fn a_broker_that_restarts_under_traffic() {
         assert!(node.heard.gaps().contains(&true));
         eprintln!("default: {sent} sent, {lost} lost and counted, 0 twice");
     }
+
+    // The exchange of Python did not survive, and is there again.
+    let codec = Python::new(&NodeId::generate_emitter(), PythonConfig::member());
+    let said = codec.encode(&numbered(&sender, 1, 0)).expect("encodable");
+    let payload = said.messages[0].payload.clone();
+    emitter.publish_raw("socketio", payload).expect("room");
+    let heard = |node: &Node| {
+        let messages = node.heard.messages.lock();
+        let last = messages.last().map(|message| message.node.clone());
+        last.is_some_and(|node| node.foreign_name().is_some())
+    };
+    until("what Python would say", || lossy.iter().all(heard)).await;
     emitter.close().await.expect("nothing is lost");
     close(lossy).await;
     close(lasting).await;

@@ -23,6 +23,62 @@ async fn operator(rabbit: &RabbitMq) -> (Connection, Channel) {
     (connection, channel)
 }
 
+/// What the broker says about each node: two connections, and one queue.
+pub(crate) async fn what_a_node_has_at_the_broker(rabbit: &RabbitMq) {
+    let config = cluster(&rabbit.url()).prefetch(77_u16);
+    let plain = Node::start(config.clone()).await;
+    let lasting = Reliable::new("n").expiry(Duration::from_secs(90));
+    let lasting = Node::start(config.clone().reliable(lasting)).await;
+    assert!(plain.status().up && lasting.status().up);
+    let listed = rabbit.control(&["list_connections", "client_properties"]);
+    for role in ["publish", "consume"] {
+        let name = format!("socketio {role} {}", config.exchange);
+        assert_eq!(listed.matches(&name).count(), 2, "{name}: {listed}");
+    }
+    let columns = ["name", "durable", "exclusive", "auto_delete", "arguments"];
+    let listed = rabbit.control(&[&["list_queues"], &columns[..]].concat());
+    let listed = listed
+        .lines()
+        .filter(|line| line.starts_with(&config.exchange));
+    let queues: Vec<Vec<&str>> = listed.map(|line| line.split('\t').collect()).collect();
+    assert_eq!(queues.len(), 2, "{queues:?}");
+    let own = format!("{}.n", config.exchange);
+    for queue in &queues {
+        let is_lasting = queue[0] == own;
+        let expected = if is_lasting {
+            ["true", "false", "false"]
+        } else {
+            // Neither deprecated nor refused by any version of RabbitMQ: only transient queues
+            // that are not exclusive are.
+            ["false", "true", "true"]
+        };
+        assert_eq!(queue[1..4], expected, "{queue:?}");
+        for bound in ["x-max-length", "x-max-length-bytes", "x-overflow"] {
+            assert!(queue[4].contains(bound), "{queue:?}");
+        }
+        assert_eq!(
+            queue[4].contains("\"x-expires\",90000"),
+            is_lasting,
+            "{queue:?}"
+        );
+    }
+    // Of the consumer, not of the channel, which 4.x refuses.
+    let columns = ["queue_name", "ack_required", "prefetch_count"];
+    let consumers = rabbit.control(&[&["list_consumers"], &columns[..]].concat());
+    for queue in &queues {
+        let line = format!("{}\ttrue\t77", queue[0]);
+        assert!(consumers.contains(&line), "{consumers}");
+    }
+    let channels = rabbit.control(&["list_channels", "global_prefetch_count", "confirm"]);
+    assert!(
+        channels.lines().all(|line| !line.starts_with("77")),
+        "{channels}"
+    );
+    assert!(channels.contains("0\ttrue"), "{channels}");
+    plain.adapter.close().await;
+    lasting.adapter.close().await;
+}
+
 pub(crate) async fn a_deleted_queue_is_rebuilt(rabbit: &RabbitMq) {
     let config = cluster(&rabbit.url());
     // Only its own connection may delete an exclusive queue, and the broker itself.
