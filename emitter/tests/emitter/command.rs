@@ -186,7 +186,7 @@ async fn answers(cluster: &mut Cluster, io: &Emitter, emit: &Runner<'_>) {
     let (ended, ()) = tokio::join!(asking, answering);
     assert_eq!(ended.code, Some(1));
     let missing = format!(
-        "socketio-emit: no answer in time from sockets {}\n",
+        "socketio-emit: no answer in time from socket {}\n",
         cluster.b.id
     );
     assert_eq!(ended.errors, missing);

@@ -106,11 +106,12 @@ pub(crate) struct Args {
     pub(crate) namespace: String,
 
     /// Only to members of this room; may be repeated.
-    #[arg(short, long = "room", value_name = "ROOM")]
+    // Ids of sockets, which are rooms too, may begin with a hyphen.
+    #[arg(short, long = "room", value_name = "ROOM", allow_hyphen_values = true)]
     pub(crate) rooms: Vec<String>,
 
     /// Not to members of this room; may be repeated.
-    #[arg(short = 'x', long, value_name = "ROOM")]
+    #[arg(short = 'x', long, value_name = "ROOM", allow_hyphen_values = true)]
     pub(crate) except: Vec<String>,
 
     /// Clients that are not ready may miss the event.
@@ -134,11 +135,11 @@ pub(crate) struct Args {
     pub(crate) count: bool,
 
     /// Make the sockets join this room; may be repeated.
-    #[arg(long, value_name = "ROOM")]
+    #[arg(long, value_name = "ROOM", allow_hyphen_values = true)]
     pub(crate) join: Vec<String>,
 
     /// Make the sockets leave this room; may be repeated.
-    #[arg(long, value_name = "ROOM")]
+    #[arg(long, value_name = "ROOM", allow_hyphen_values = true)]
     pub(crate) leave: Vec<String>,
 
     /// Disconnect the sockets from the namespace.
@@ -265,6 +266,9 @@ mod tests {
         let args = parse(&["-r", "a", "-r", "b", "news", "1", "-2"]).expect("an event");
         assert_eq!(args.rooms, ["a", "b"]);
         assert_eq!(args.arguments, ["1", "-2"]);
+        // The ids of sockets are rooms.
+        let args = parse(&["-r", "-Fx", "--except", "-r", "news"]).expect("an event");
+        assert_eq!((&*args.rooms[0], &*args.except[0]), ("-Fx", "-r"));
         let args = parse(&["--join", "a", "--join", "b"]).expect("two rooms");
         assert_eq!(args.join, ["a", "b"]);
     }

@@ -133,20 +133,28 @@ fn complete(missing: &Missing) -> Result<(), Failure> {
     }
     let mut parts = Vec::new();
     if !missing.nodes.is_empty() {
-        let names: Vec<&str> = missing.nodes.iter().map(AsRef::as_ref).collect();
-        parts.push(format!("nodes {}", names.join(", ")));
+        parts.push(named("node", missing.nodes.iter().map(AsRef::as_ref)));
     }
     if missing.unnamed_nodes > 0 {
-        parts.push(format!("{} nodes without a name", missing.unnamed_nodes));
+        let plural = if missing.unnamed_nodes == 1 { "" } else { "s" };
+        parts.push(format!(
+            "{} node{plural} without a name",
+            missing.unnamed_nodes
+        ));
     }
     if !missing.sockets.is_empty() {
-        let names: Vec<&str> = missing.sockets.iter().map(AsRef::as_ref).collect();
-        parts.push(format!("sockets {}", names.join(", ")));
+        parts.push(named("socket", missing.sockets.iter().map(AsRef::as_ref)));
     } else if missing.acks > 0 {
-        parts.push(format!("{} clients", missing.acks));
+        let plural = if missing.acks == 1 { "" } else { "s" };
+        parts.push(format!("{} client{plural}", missing.acks));
     }
     let text = format!("no answer in time from {}", parts.join("; "));
     Err(Failure::new(code::INCOMPLETE, text))
+}
+
+fn named<'a>(what: &str, names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let plural = if names.len() == 1 { "" } else { "s" };
+    format!("{what}{plural} {}", Vec::from_iter(names).join(", "))
 }
 
 /// A line of standard output.
