@@ -4,7 +4,9 @@
 mod acks;
 mod broadcast;
 mod cluster;
+mod cluster_members;
 mod cluster_rooms;
+mod cluster_support;
 mod connect;
 mod disconnect;
 mod eio3;
