@@ -87,8 +87,7 @@ impl Missing {
 ///
 /// A state machine like [`Members`](super::Members): after each call drain
 /// [`poll_event`](Self::poll_event). Each request that was started is reported
-/// [`Done`](RequestEvent::Done) exactly once, by its deadline at the latest, unless it is
-/// [cancelled](Self::cancel).
+/// [`Done`](RequestEvent::Done) exactly once, by its deadline at the latest.
 #[derive(Debug, Default)]
 pub struct Requests {
     pending: HashMap<RequestId, Pending>,
@@ -220,11 +219,6 @@ impl Requests {
     /// Ends a request now, with what has come.
     pub fn end(&mut self, request: &RequestId) {
         self.finish(request.clone());
-    }
-
-    /// Forgets a request, because nobody waits for it any more.
-    pub fn cancel(&mut self, request: &RequestId) {
-        self.pending.remove(request);
     }
 
     /// Ends all requests with what has come, because this node leaves the cluster.

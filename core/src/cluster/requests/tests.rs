@@ -229,15 +229,6 @@ fn answers_of_another_kind_and_hostile_numbers_do_no_harm() {
 }
 
 #[test]
-fn a_cancelled_request_reports_nothing() {
-    let mut asked = Asked::new(RequestKind::OnePerNode, nodes(&["a"]));
-    asked.requests.cancel(&id());
-    assert!(!asked.take(Some("a"), sockets()));
-    asked.requests.handle_timeout(asked.deadline);
-    assert_eq!(asked.done(), None);
-}
-
-#[test]
 fn a_request_can_be_ended_early_with_what_has_come() {
     let mut asked = Asked::new(RequestKind::OnePerNode, nodes(&["a", "b"]));
     assert!(asked.take(Some("a"), sockets()));
