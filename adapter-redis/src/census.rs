@@ -38,7 +38,14 @@ impl Foreign {
         let changed = counts
             .iter()
             .filter(|(namespace, count)| known.get(*namespace).copied().unwrap_or(0) != **count);
-        let changed = changed.map(|(namespace, &count)| (namespace.clone(), count));
+        // Those of a namespace that was closed are gone too.
+        let closed = known
+            .iter()
+            .filter(|(namespace, count)| **count > 0 && !counts.contains_key(*namespace));
+        let closed = closed.map(|(namespace, _)| (namespace, &0));
+        let changed = changed
+            .chain(closed)
+            .map(|(namespace, &count)| (namespace.clone(), count));
         let changed = changed.collect();
         *known = counts;
         changed
@@ -126,5 +133,27 @@ impl Census {
             self.shared.listeners.remember(sums);
         }
         Ok(counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_a_namespace_that_is_closed_are_gone() {
+        let foreign = Foreign::default();
+        let counts = |counts: &[(&str, usize)]| -> HashMap<String, usize> {
+            let named = counts
+                .iter()
+                .map(|(name, count)| ((*name).to_owned(), *count));
+            named.collect()
+        };
+        let mut changed = foreign.update(counts(&[("/", 1), ("/a", 2), ("/b", 0)]));
+        changed.sort();
+        assert_eq!(changed, [("/".to_owned(), 1), ("/a".to_owned(), 2)]);
+        assert_eq!(foreign.update(counts(&[("/", 1)])), [("/a".to_owned(), 0)]);
+        assert_eq!(foreign.of("/a"), 0);
+        assert_eq!(foreign.update(counts(&[("/", 1), ("/a", 0)])), []);
     }
 }
