@@ -259,7 +259,7 @@ impl Adapter for RedisAdapter {
                 let wanted = &running.hearing.wanted;
                 follow(&running.routes, &self.interests, wanted, change);
                 if matches!(change, Interest::NamespaceOpened(_)) {
-                    self.foreign.recount.notify_one();
+                    running.sending.shared.recount.notify_one();
                 }
             }
             None => {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use redis::RedisResult;
-use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::inbound::{Inbound, InboundQueue};
@@ -21,20 +20,16 @@ const DOUBT: Duration = Duration::from_millis(30);
 
 /// How many foreign members hear each namespace.
 #[derive(Debug, Default)]
-pub(crate) struct Foreign {
-    counts: RwLock<HashMap<String, usize>>,
-    /// Something happened that makes a new count worth while.
-    pub(crate) recount: Notify,
-}
+pub(crate) struct Foreign(RwLock<HashMap<String, usize>>);
 
 impl Foreign {
     pub(crate) fn of(&self, namespace: &str) -> usize {
-        self.counts.read().get(namespace).copied().unwrap_or(0)
+        self.0.read().get(namespace).copied().unwrap_or(0)
     }
 
     /// Takes new counts over, and says which have changed.
     fn update(&self, counts: HashMap<String, usize>) -> Vec<(String, usize)> {
-        let mut known = self.counts.write();
+        let mut known = self.0.write();
         let changed = counts
             .iter()
             .filter(|(namespace, count)| known.get(*namespace).copied().unwrap_or(0) != **count);
@@ -52,7 +47,7 @@ impl Foreign {
     }
 
     fn has_grown(&self, counts: &HashMap<String, usize>) -> bool {
-        let known = self.counts.read();
+        let known = self.0.read();
         let known = |namespace| known.get(namespace).copied().unwrap_or(0);
         counts
             .iter()
@@ -88,7 +83,8 @@ impl Census {
             }
             tokio::select! {
                 () = sleep(self.shared.config.count_interval) => {}
-                () = self.foreign.recount.notified() => {}
+                // All that comes to be known at once is counted once.
+                () = self.shared.recount.notified() => sleep(DOUBT).await,
             }
         }
     }

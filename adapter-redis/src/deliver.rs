@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use socketio_core::cluster::ClusterHandler;
 use socketio_core::cluster::wire::{Decoded, WireError};
+use socketio_core::cluster::{ClusterHandler, Operation};
 
 use crate::inbound::{Inbound, InboundQueue};
 use crate::interests::Interests;
@@ -58,6 +58,9 @@ fn hand_over(
     match decoded {
         Ok(Decoded::Message(message)) => {
             if message.node != *handler.node() {
+                if message.operation == Operation::InitialHeartbeat {
+                    shared.recount.notify_one();
+                }
                 handler.on_message(message);
             }
         }

@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     /// Told when an attempt to connect has failed, and when all is heard.
     pub(crate) progress: Notify,
     pub(crate) flow: Flow,
+    /// Told when it is worth while to count the members anew.
+    pub(crate) recount: Notify,
     /// A connection to a server broke: others to it may be broken too.
     pub(crate) doubts: watch::Sender<()>,
     /// Which [version](crate::channel::Wanted::version) of what is wanted is heard; 0 while it is
@@ -56,6 +58,7 @@ impl Shared {
             stop: CancellationToken::new(),
             progress: Notify::new(),
             flow: Flow::default(),
+            recount: Notify::new(),
             doubts: watch::Sender::new(()),
             config,
         })

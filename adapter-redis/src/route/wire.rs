@@ -31,8 +31,12 @@ impl Wire {
         match self {
             Self::Classic(classic) => {
                 let names = classic.namespace(namespace);
-                channels.push(Channel::new(Kind::Pattern, names.pattern));
                 channels.push(Channel::new(Kind::Plain, names.request));
+                // The pattern of `/a` matches the channels of `/a#b` as well, and what matches two
+                // patterns comes twice. So both have the same one.
+                let first = namespace.split('#').next().unwrap_or(namespace);
+                let pattern = classic.namespace(first).pattern;
+                channels.push(Channel::new(Kind::Pattern, pattern));
             }
             Self::Sharded(sharded) => {
                 let names = sharded.channels(namespace);

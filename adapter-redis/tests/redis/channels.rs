@@ -7,7 +7,7 @@ use socketio_core::payload::Payload;
 use socketio_core::target::Target;
 use socketio_testkit::Redis;
 
-use crate::support::{Node, until};
+use crate::support::{Node, event, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn channels_are_counted_once_and_given_back() {
@@ -50,6 +50,48 @@ async fn members_of_other_software_are_counted() {
         .unsubscribe("socket.io-request#/#")
         .expect("it is unsubscribed");
     until("it has left", || node.adapter.foreign("/") == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_whose_name_begins_like_another_hears_nothing_twice() {
+    let server = Redis::start();
+    for mode in [Mode::Pubsub, Mode::ShardedDynamic] {
+        let mut config = RedisConfig::new(server.url());
+        config.mode = mode;
+        let (a, b) = (Node::start(&config).await, Node::start(&config).await);
+        for node in [&a, &b] {
+            for namespace in ["/a", "/a#b", "/a#b#c"] {
+                node.adapter.watch(Interest::NamespaceOpened(namespace));
+            }
+            // In the sharded modes it has the channel of the namespace `/a#b`.
+            node.adapter.watch(Interest::RoomOpened {
+                namespace: "/a",
+                room: &Room::from("b"),
+                private: false,
+            });
+        }
+        until("both are up", || a.is_up() && b.is_up()).await;
+        let names = ["/a", "/a#b", "/a#b#c", "/"];
+        until("all arrives", || {
+            let mut message = a.message(event(1));
+            for namespace in names {
+                message.namespace = namespace.into();
+                a.adapter.publish(&message).expect("there is room");
+            }
+            b.heard.messages.lock().len() >= names.len()
+        })
+        .await;
+        a.publish(2).expect("there is room");
+        until("the last arrives", || b.numbers().last() == Some(&2)).await;
+        let heard = b.heard.messages.lock();
+        let count = |name: &str| heard.iter().filter(|m| m.namespace == name).count();
+        let counts = names.map(count);
+        // Each round came once: the first may have been too early for some.
+        assert!(
+            counts[..3].iter().all(|&count| count <= counts[3]),
+            "{counts:?}"
+        );
+    }
 }
 
 /// How many subscribe a sharded channel.
