@@ -109,7 +109,7 @@ node_suite() {
 cluster_suite() {
     local ours=$target/examples/cluster_node
     [ -x "$ours" ] || ours=
-    (cd interop && CLUSTER_NODE="$ours" SOCKETIO_EMIT="$target/socketio-emit" node --test --test-concurrency=1 cluster/)
+    (cd interop && CLUSTER_NODE="$ours" SOCKETIO_EMIT="$target/socketio-emit" node --test --test-concurrency=2 cluster/)
 }
 
 step install install || exit 1
