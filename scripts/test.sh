@@ -130,7 +130,7 @@ step clients node_suite clients/
 step conformance node_suite conformance/
 step hostile node_suite hostile/
 step cluster cluster_suite
-step cluster-python env -C interop CLUSTER_NODE="$target/examples/cluster_node" .venv/bin/pytest -q cluster-python
+step cluster-python env -C interop CLUSTER_NODE="$target/examples/cluster_node" SOCKETIO_EMIT="$target/socketio-emit" .venv/bin/pytest -q cluster-python
 step python env -C interop INTEROP_SERVER="$target/examples/interop_server" .venv/bin/pytest -q python
 step rust-client env INTEROP_SERVER="$target/examples/interop_server" cargo test --manifest-path interop/rust-client/Cargo.toml --target-dir target/rust-client
 step browser npm --prefix interop/browser test

@@ -1,6 +1,7 @@
 //! The broker, whichever it is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use socketio_adapter_amqp::{self as amqp, AmqpConfig, Reliable};
 use socketio_adapter_redis::{self as redis, RedisConfig};
@@ -114,6 +115,11 @@ impl Carrier {
     }
 }
 
+/// Closing comes behind a flush: all that may still wait is what was sent meanwhile.
+fn close_timeout(config: &EmitterConfig) -> Duration {
+    config.flush_timeout.min(Duration::from_secs(1))
+}
+
 fn amqp_config(config: &EmitterConfig) -> AmqpConfig {
     // The name is for queues, of which an emitter has none that outlive it.
     let reliable = config.reliable.then(|| Reliable::new("emitter"));
@@ -124,7 +130,7 @@ fn amqp_config(config: &EmitterConfig) -> AmqpConfig {
         .certificate(config.tls_certificate.clone())
         .key(config.tls_key.clone())
         .connect_timeout(config.connect_timeout)
-        .close_timeout(config.flush_timeout)
+        .close_timeout(close_timeout(config))
         .queue_messages(config.max_queued_messages)
         .queue_bytes(config.max_queued_bytes)
         .max_message_bytes(config.max_message_bytes)
@@ -146,7 +152,7 @@ fn redis_config(config: &EmitterConfig, mode: Mode) -> RedisConfig {
     redis.tls_certificate.clone_from(&config.tls_certificate);
     redis.tls_key.clone_from(&config.tls_key);
     redis.connect_timeout = config.connect_timeout;
-    redis.close_timeout = config.flush_timeout;
+    redis.close_timeout = close_timeout(config);
     redis.max_queued_messages = config.max_queued_messages;
     redis.max_queued_bytes = config.max_queued_bytes;
     redis.max_message_size = config.max_message_bytes;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig, PythonConfig};
+use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig, PythonConfig, Reliable};
 use socketio_emitter::{ConnectError, Emitter, EmitterConfig, Mode};
 use socketio_server::Adapter;
 use socketio_testkit::RabbitMq;
@@ -12,34 +12,45 @@ use crate::cluster::Cluster;
 use crate::{command, job, python, suite};
 
 /// A cluster of its own at the broker.
-async fn cluster(rabbit: &RabbitMq, exchange: &str) -> (Cluster, Emitter, EmitterConfig) {
-    let adapter = || -> Arc<dyn Adapter> {
+async fn cluster(
+    rabbit: &RabbitMq,
+    exchange: &str,
+    reliable: bool,
+) -> (Cluster, Emitter, EmitterConfig) {
+    let adapter = |name: &str| -> Arc<dyn Adapter> {
         let config = AmqpConfig::new(rabbit.url()).exchange(exchange);
+        let config = config.reliable(reliable.then(|| Reliable::new(name)));
         AmqpAdapter::new(config).expect("a valid configuration")
     };
-    let config = EmitterConfig::new(rabbit.url()).exchange(exchange);
+    let config = EmitterConfig::new(rabbit.url());
+    let config = config.exchange(exchange).reliable(reliable);
     let io = Emitter::connect_with(config.clone())
         .await
         .expect("a broker");
-    let cluster = Cluster::start([adapter(), adapter()], &io).await;
+    let cluster = Cluster::start([adapter("one"), adapter("two")], &io).await;
     (cluster, io, config)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn over_rabbitmq() {
     let mut rabbit = RabbitMq::start();
-    let (mut nodes, io, config) = cluster(&rabbit, "suite").await;
+    let (mut nodes, io, config) = cluster(&rabbit, "suite", false).await;
     assert_eq!(io.mode(), Mode::Amqp);
     Box::pin(suite::all(&mut nodes, &io, &config)).await;
     io.close().await.expect("taken");
     nodes.end().await;
 
-    let (mut nodes, io, config) = cluster(&rabbit, "command").await;
+    let (mut nodes, io, config) = cluster(&rabbit, "command", false).await;
     let url = rabbit.url();
     let arguments = ["--url", &url, "--exchange", "command"];
     Box::pin(command::all(&mut nodes, &io, &arguments)).await;
     refused(&rabbit).await;
     in_the_dialect_of_python(&rabbit).await;
+    Box::pin(job::outage(&mut nodes, &config, Broker(&mut rabbit))).await;
+    nodes.end().await;
+
+    job::nobody(&EmitterConfig::new(rabbit.url()).exchange("nobody")).await;
+    let (mut nodes, _io, config) = cluster(&rabbit, "reliable", true).await;
     Box::pin(job::outage(&mut nodes, &config, Broker(&mut rabbit))).await;
     nodes.end().await;
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use socketio_emitter::{Emitter, NodeId};
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::client::{soon, until};
 use crate::cluster::Cluster;
@@ -32,22 +32,12 @@ impl Ended {
     }
 }
 
-impl Runner<'_> {
-    pub(crate) async fn run(&self, arguments: &[&str], input: &str) -> Ended {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_socketio-emit"));
-        command.args(self.0).args(arguments).kill_on_drop(true);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it starts");
-        let mut stdin = child.stdin.take().expect("piped");
-        let feed = async {
-            // It may end before it has read everything.
-            let _ = stdin.write_all(input.as_bytes()).await;
-            drop(stdin);
-        };
-        let (output, ()) = tokio::join!(soon("its end", child.wait_with_output()), feed);
+/// The command while it runs.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) async fn end(self) -> Ended {
+        let output = soon("its end", self.0.wait_with_output()).await;
         let Output {
             status,
             stdout,
@@ -58,6 +48,30 @@ impl Runner<'_> {
             lines: text(stdout).lines().map(str::to_owned).collect(),
             errors: text(stderr),
         }
+    }
+}
+
+impl Runner<'_> {
+    pub(crate) fn start(&self, arguments: &[&str]) -> (Running, ChildStdin) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_socketio-emit"));
+        command.args(self.0).args(arguments).kill_on_drop(true);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let input = child.stdin.take().expect("piped");
+        (Running(child), input)
+    }
+
+    pub(crate) async fn run(&self, arguments: &[&str], input: &str) -> Ended {
+        let (running, mut stdin) = self.start(arguments);
+        let feed = async {
+            // It may end before it has read everything.
+            let _ = stdin.write_all(input.as_bytes()).await;
+            drop(stdin);
+        };
+        tokio::join!(running.end(), feed).0
     }
 
     /// Runs it for something of which it has nothing to tell.

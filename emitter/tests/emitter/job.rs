@@ -1,8 +1,8 @@
 //! An emitter whose broker goes away.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use socketio_emitter::{AdapterError, EmitError, Emitter, EmitterConfig, FlushError};
+use socketio_emitter::{AdapterError, AskError, EmitError, Emitter, EmitterConfig, FlushError};
 
 use crate::client::until;
 use crate::cluster::{Cluster, reach};
@@ -57,5 +57,25 @@ pub(crate) async fn outage(cluster: &mut Cluster, config: &EmitterConfig, mut br
     io.emit("after", ()).expect("room");
     cluster.both_hear("after", &()).await;
     cluster.fence(&io).await;
+    io.close().await.expect("taken");
+}
+
+/// There is a broker, but no node.
+pub(crate) async fn nobody(config: &EmitterConfig) {
+    let io = Emitter::connect_with(config.clone())
+        .await
+        .expect("a broker");
+    io.emit("heard by nobody", ()).expect("room");
+    let start = Instant::now();
+    let count = io.count().await;
+    assert!(matches!(count, Err(AskError::NoNode)), "{count:?}");
+    let asked = io.emit_with_ack::<_, ()>("question", ()).await.map(|_| ());
+    assert!(matches!(asked, Err(AskError::NoNode)), "{asked:?}");
+    // Not as long as nodes may take to answer.
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        start.elapsed()
+    );
     io.close().await.expect("taken");
 }

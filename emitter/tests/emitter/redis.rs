@@ -1,15 +1,17 @@
 //! Over Redis, in all modes and ways to reach it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use socketio_adapter_redis::{RedisAdapter, RedisConfig};
+use socketio_adapter_redis::{PythonConfig, RedisAdapter, RedisConfig};
 use socketio_emitter::{ConnectError, Emitter, EmitterConfig, Mode};
 use socketio_server::Adapter;
 use socketio_testkit::{Certificates, Folder, Redis, RedisCluster, RedisSentinel};
+use tokio::io::AsyncWriteExt;
 
 use crate::cluster::Cluster;
-use crate::{command, job, suite};
+use crate::command::Runner;
+use crate::{command, job, python, suite};
 
 fn of_adapter(mode: Mode) -> socketio_adapter_redis::Mode {
     use socketio_adapter_redis::Mode as Redis;
@@ -102,6 +104,69 @@ async fn in_a_redis_cluster() {
 async fn behind_a_sentinel() {
     let servers = RedisSentinel::start();
     run_suite(&servers.url(), Mode::Pubsub).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_the_dialect_of_python() {
+    let server = Redis::start();
+    let adapter = || -> Arc<dyn Adapter> {
+        let mut config = RedisConfig::new(server.url());
+        config.python = Some(PythonConfig::listen().channels(["flask-socketio"]));
+        RedisAdapter::new(config).expect("a valid configuration")
+    };
+    let config = EmitterConfig::new(server.url());
+    let config = config.mode(Mode::Python).python_channel("flask-socketio");
+    let io = Emitter::connect_with(config).await.expect("a broker");
+    let mut nodes = Cluster::start([adapter(), adapter()], &io).await;
+    python::all(&mut nodes, &io, &server.url()).await;
+    io.close().await.expect("taken");
+    nodes.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_nodes_nobody_answers() {
+    let server = Redis::start();
+    job::nobody(&EmitterConfig::new(server.url())).await;
+    let url = server.url();
+    let arguments = ["--url", &url];
+    let ended = Runner(&arguments).run(&["--count"], "").await;
+    assert_eq!(ended.code, Some(69));
+    assert_eq!(
+        ended.errors,
+        "socketio-emit: no node of the cluster answers\n"
+    );
+}
+
+/// The command waits for the broker as long as it was told, then says what it could not do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_gives_a_lost_broker_up() {
+    let mut server = Redis::start();
+    let (mut nodes, _io, _) = cluster(&server.url(), Mode::Pubsub, "lost").await;
+    let url = server.url();
+    let options = ["--url", &url, "--prefix", "lost", "--flush-timeout", "0.5"];
+    let (running, mut input) = Runner(&options).start(&["-"]);
+    input.write_all(b"[\"first\"]\n").await.expect("it reads");
+    nodes.both_hear("first", &()).await;
+    server.kill();
+    let start = Instant::now();
+    // It may take a moment to see that the broker is gone, and then what was on its way is lost.
+    input
+        .write_all(b"[\"second\"]\n[\"third\"]\n")
+        .await
+        .expect("it reads");
+    drop(input);
+    let ended = running.end().await;
+    assert_eq!(ended.code, Some(75), "{}", ended.errors);
+    assert!(
+        ended.errors.starts_with("socketio-emit: ") && ended.errors.lines().count() == 1,
+        "{}",
+        ended.errors
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 struct Broker<'a>(&'a mut Redis);
