@@ -1,4 +1,6 @@
+use proptest::prelude::*;
 use socketio_core::cluster::wire::Decoded;
+use socketio_core::cluster::wire::python::PythonConfig;
 use socketio_core::cluster::{ClusterMessage, ClusterResponse, Interest, Operation, ResponseBody};
 use socketio_core::ids::{NodeId, RequestId, Room};
 use socketio_core::payload::Payload;
@@ -8,6 +10,13 @@ use super::Routes;
 use crate::config::{Mode, RedisConfig};
 use crate::interests::Interests;
 use crate::outbound::Outgoing;
+
+const MODES: [Mode; 4] = [
+    Mode::Pubsub,
+    Mode::ShardedStatic,
+    Mode::ShardedDynamic,
+    Mode::ShardedDynamicPrivate,
+];
 
 fn routes(mode: Mode) -> (Routes, NodeId) {
     let mut config = RedisConfig::new("redis://host");
@@ -126,4 +135,74 @@ fn events_for_rooms_that_are_not_here_are_not_read() {
     });
     let decoded = routes.decode(&outgoing.channel, &outgoing.payload, &interests);
     assert_eq!(decoded.expect("it is understood"), Decoded::Message(event));
+}
+
+/// Messages of all kinds, from which bytes are made that are almost right.
+fn operations() -> Vec<Operation> {
+    let target = Target::room("r1").except("r2");
+    let request = RequestId::from("abcdef");
+    vec![
+        Operation::Heartbeat,
+        broadcast(None),
+        broadcast(Some(request.clone())),
+        Operation::Join {
+            target: target.clone(),
+            rooms: vec![Room::from("r3")],
+        },
+        Operation::Disconnect {
+            target: target.clone(),
+            close: true,
+        },
+        Operation::FetchSockets { target, request },
+        Operation::ServerSideEmit {
+            payload: Payload::from_values(&["x".into()]),
+            request: None,
+        },
+    ]
+}
+
+proptest! {
+    /// Whatever is on a channel is understood, skipped or an error, and nothing else.
+    #[test]
+    fn no_bytes_on_no_channel_do_harm(
+        mode in 0..MODES.len(),
+        kind in 0..7_usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+        noise in prop::collection::vec(any::<u8>(), 0..64),
+        is_noise in any::<bool>(),
+    ) {
+        let mut config = RedisConfig::new("redis://host");
+        config.mode = MODES[mode];
+        config.python = Some(PythonConfig::listen());
+        let sender = Routes::new(&config, &NodeId::from("fedcba9876543210"));
+        let routes = Routes::new(&config, &NodeId::from("0123456789abcdef"));
+        let interests = Interests::default();
+        interests.note(Interest::NamespaceOpened("/"));
+        let room = Room::from("r1");
+        interests.note(Interest::RoomOpened { namespace: "/", room: &room, private: false });
+        let mut event = message(operations().swap_remove(kind));
+        event.node = NodeId::from("fedcba9876543210");
+        let sent = sender.message(&event, 1).expect("it is small");
+        let mut channels: Vec<_> = sent.iter().map(|one| one.channel.clone()).collect();
+        let known = routes.channels().into_iter().chain(routes.channels_of("/"));
+        channels.extend(known.map(|channel| channel.name));
+        channels.push(noise.clone().into());
+        for one in &sent {
+            let mut bytes = if is_noise { noise.clone() } else { one.payload.to_vec() };
+            if !bytes.is_empty() {
+                for (at, value) in &changes {
+                    let at = at.index(bytes.len());
+                    bytes[at] = *value;
+                }
+                bytes.truncate(cut.index(bytes.len()) + 1);
+            }
+            let bytes = bytes.into();
+            for channel in &channels {
+                if let Ok(Decoded::Message(message)) = routes.decode(channel, &bytes, &interests) {
+                    prop_assert_ne!(message.node.as_str(), "0123456789abcdef");
+                }
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Anything may be on the channels.
 
-use socketio_adapter_redis::{Mode, RedisConfig};
+use socketio_adapter_redis::{Mode, PythonConfig, RedisConfig};
 use socketio_core::cluster::Adapter;
 use socketio_testkit::Redis;
 
@@ -33,6 +33,7 @@ async fn no_bytes_stop_the_listener() {
     for mode in [Mode::Pubsub, Mode::ShardedDynamicPrivate] {
         let mut config = RedisConfig::new(server.url());
         config.mode = mode;
+        config.python = Some(PythonConfig::listen());
         let (a, b) = (Node::start(&config).await, Node::start(&config).await);
         until("both are up", || a.is_up() && b.is_up()).await;
         let verb = if mode == Mode::Pubsub {
@@ -49,12 +50,14 @@ async fn no_bytes_stop_the_listener() {
             "socket.io#/#room#",
             "socket.io-request#/#",
             "socket.io-response#/#",
+            "socketio",
         ];
         let mut connection = server.connection();
         let mut heard = 0;
         let nested = vec![0x91; 100_000];
         let deep = vec![b'['; 100_000];
         for name in names {
+            let verb = if name == "socketio" { "PUBLISH" } else { verb };
             for payload in GARBAGE.iter().copied().chain([&nested[..], &deep[..]]) {
                 let mut command = redis::cmd(verb);
                 command.arg(name).arg(payload);

@@ -197,5 +197,10 @@ async fn a_cluster() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_sentinel() {
     let watched = RedisSentinel::start();
-    all(RedisConfig::new(watched.url())).await;
+    for mode in [Mode::Pubsub, Mode::ShardedDynamic] {
+        let mut config = RedisConfig::new(watched.url());
+        config.mode = mode;
+        config.prefix = format!("{mode:?}");
+        all(config).await;
+    }
 }
