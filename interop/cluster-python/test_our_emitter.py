@@ -14,7 +14,7 @@ from nodes import OURS, Node
 EMIT = os.environ.get("SOCKETIO_EMIT", "")
 pytestmark = pytest.mark.skipif(not EMIT, reason="SOCKETIO_EMIT names no command")
 
-CLUSTERS = [("redis", "redis"), ("redis", "flask"), ("amqp", "aiopika"), ("amqp", "flask")]
+CLUSTERS = [("redis", "redis"), ("redis", "kombu"), ("redis", "flask"), ("amqp", "aiopika"), ("amqp", "flask")]
 
 
 @pytest.fixture(scope="module", params=CLUSTERS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
@@ -23,6 +23,8 @@ def scene(request, ending):
     broker = request.getfixturevalue("redis" if adapter == "redis" else "rabbitmq")
     channel = f"our-emitter-{adapter}-{manager}"
     nodes = [ending(Node.member(broker, manager, channel))]
+    if (adapter, manager) == ("redis", "kombu"):
+        channel = f"/0.{channel}"
     if OURS:
         nodes.append(ending(Node.ours(broker, adapter, "listen", channel)))
     made = types.SimpleNamespace(broker=broker, channel=channel, adapter=adapter)
@@ -78,13 +80,14 @@ def test_bytes(scene):
 
 
 def test_rooms_sockets_and_namespaces(scene):
+    # The id of a socket may begin with a hyphen, so it is attached to its option.
     assert heard(scene, "-r", "pair", "room", event=("room",)) == scene.inside
     assert heard(scene, "-r", "nobody", "nobody", event=("nobody",)) == []
     one = scene.outside[-1]
-    assert heard(scene, "-r", one.sid, "one", event=("one",)) == [one]
-    assert heard(scene, "-r", "pair", "-r", one.sid, "both", event=("both",)) == [*scene.inside, one]
+    assert heard(scene, f"-r{one.sid}", "one", event=("one",)) == [one]
+    assert heard(scene, "-r", "pair", f"-r{one.sid}", "both", event=("both",)) == [*scene.inside, one]
     others = [client for client in scene.all if client is not one]
-    assert heard(scene, "-x", one.sid, "others", event=("others",)) == others
+    assert heard(scene, f"-x{one.sid}", "others", event=("others",)) == others
     custom = [scene.client(node, namespace="/custom") for node in scene.nodes]
     assert heard(scene, "-n", "/custom", "custom", "1", event=("custom", 1)) == []
     for client in custom:
@@ -102,19 +105,19 @@ def test_lines_keep_their_order(scene):
 def test_one_socket_joins_leaves_and_is_disconnected(scene):
     for node in scene.nodes:
         guest = scene.client(node)
-        emit(scene, "-r", guest.sid, "--join", "late")
+        emit(scene, f"-r{guest.sid}", "--join", "late")
 
         def in_the_room():
             emit(scene, "-r", "late", "late")
             return guest.count("late")
 
         until("a join", in_the_room)
-        emit(scene, "-r", guest.sid, "--leave", "late")
+        emit(scene, f"-r{guest.sid}", "--leave", "late")
         emit(scene, "-r", "late", "left")
-        emit(scene, "-r", guest.sid, "behind")
+        emit(scene, f"-r{guest.sid}", "behind")
         guest.saw("behind")
         assert guest.count("left") == 0
-        emit(scene, "-r", guest.sid, "--disconnect")
+        emit(scene, f"-r{guest.sid}", "--disconnect")
         assert guest.gone.wait(20)
 
 
