@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use redis::RedisError;
 
 use crate::config::RedisConfig;
 
@@ -12,6 +13,7 @@ use crate::config::RedisConfig;
 pub(crate) struct Backoff {
     builder: ExponentialBuilder,
     current: ExponentialBackoff,
+    failures: u32,
     longest: Duration,
 }
 
@@ -25,7 +27,19 @@ impl Backoff {
         Self {
             builder,
             current: builder.build(),
+            failures: 0,
             longest: config.backoff_max,
+        }
+    }
+
+    /// Tells the log why something failed, more and more seldom if it goes on.
+    pub(crate) fn log(&mut self, error: &RedisError, what: &'static str) {
+        self.failures = self.failures.saturating_add(1);
+        let failures = self.failures;
+        if failures.is_power_of_two() {
+            tracing::warn!(%error, failures, "{what}");
+        } else {
+            tracing::debug!(%error, failures, "{what}");
         }
     }
 
@@ -36,5 +50,6 @@ impl Backoff {
     /// After a success.
     pub(crate) fn reset(&mut self) {
         self.current = self.builder.build();
+        self.failures = 0;
     }
 }

@@ -52,10 +52,11 @@ impl Lane {
     pub(crate) async fn run(self: Arc<Self>, shared: Arc<Shared>) {
         tokio::select! {
             () = shared.stop.cancelled() => {}
-            () = self.retired.cancelled() => return,
+            () = self.retired.cancelled() => {}
             () = self.send(&shared) => {}
         }
-        // Nobody will send what is left.
+        // Nobody will send what is left. If the lane is retired, others have what waited; this is
+        // what its server refused meanwhile.
         shared.dropped(self.queue.clear());
     }
 
@@ -96,7 +97,10 @@ impl Lane {
                     shared.layouts.stale();
                 }
                 Err(error) => {
-                    tracing::debug!(%error, target = ?self.target, "no connection to publish on");
+                    // Else it is told why there are no servers.
+                    if shared.layouts.current().is_some() {
+                        backoff.log(&error, "there is no connection to publish on");
+                    }
                     attempt += 1;
                     shared.layouts.stale();
                     tokio::time::sleep(backoff.next()).await;

@@ -75,7 +75,7 @@ impl Layouts {
                     REFRESH
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "the servers are not known");
+                    backoff.log(&error, "the servers are not known");
                     shared.progress.notify_one();
                     backoff.next()
                 }

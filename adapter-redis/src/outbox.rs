@@ -150,6 +150,11 @@ impl Outbox {
         !routes.lanes.is_empty() && lanes.all(|lane| lane.is_connected.load(Ordering::Relaxed))
     }
 
+    /// Gives up what waits for a server to become known. Lanes give up what they have themselves.
+    pub(crate) fn give_up(&self) {
+        self.shared.dropped(self.routes.read().parked.clear());
+    }
+
     /// Messages and bytes that wait.
     pub(crate) fn used(&self) -> (usize, usize) {
         self.limits.used()

@@ -51,6 +51,7 @@ impl Sending {
         self.lanes.wait().await;
         self.tasks.close();
         self.tasks.wait().await;
+        self.outbox.give_up();
     }
 }
 

@@ -95,7 +95,7 @@ impl Subscription {
                         }
                     }
                     Err(error) => {
-                        tracing::debug!(%error, "not everything is subscribed");
+                        backoff.log(&error, "not everything is subscribed");
                         self.shared.progress.notify_one();
                         shared.layouts.stale();
                         self.state.failures += 1;

@@ -257,7 +257,8 @@ impl<'a> Window<'a> {
 impl Drop for Window<'_> {
     /// What is under way is forgotten: the server does not answer, or the adapter ends.
     fn drop(&mut self) {
-        let lost: usize = self.sent.iter().map(|batch| batch.messages).sum();
+        let sent: usize = self.sent.iter().map(|batch| batch.messages).sum();
+        let lost = sent + self.refused.len();
         if lost > 0 {
             tracing::warn!(lost, "the fate of messages is unknown");
             self.shared.dropped(lost);

@@ -134,9 +134,6 @@ impl Subscription {
     fn complain(&mut self, error: &RedisError) {
         if is_elsewhere(error) {
             self.shared.layouts.stale();
-        } else if error.code().is_some() {
-            // The server understood and refused, as when the user may not subscribe.
-            tracing::warn!(%error, "the server refused a subscription");
         }
         self.state.is_unsettled = true;
     }

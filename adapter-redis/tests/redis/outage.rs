@@ -215,6 +215,23 @@ async fn a_full_queue_refuses_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_cluster_that_never_comes_is_counted() {
+    let server = Redis::builder().away().start();
+    let url = server.url().replace("redis:", "redis-cluster:");
+    let mut config = RedisConfig::new(url);
+    config.mode = Mode::ShardedStatic;
+    config.connect_timeout = Duration::from_millis(100);
+    let node = Node::start(&config).await;
+    for number in 0..10 {
+        node.publish(number).expect("there is room");
+    }
+    assert_eq!(node.adapter.status().queued_messages, 10);
+    node.adapter.close().await;
+    let status = node.adapter.status();
+    assert_eq!((status.queued_messages, status.dropped_out), (0, 10));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_handler_does_not_stop_the_reader() {
     let server = Redis::start();
     let mut config = RedisConfig::new(server.url());
