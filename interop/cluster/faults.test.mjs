@@ -156,6 +156,22 @@ function faults({ adapter, mode, start }) {
     t.diagnostic(`a new node is known to all after ${await whole()} ms`);
   });
 
+  step("a node that stands still and comes back", async (t) => {
+    const [asking, , still] = nodes;
+    asking.entries.length = 0;
+    await underTraffic(t, async () => {
+      const stopped = performance.now();
+      still.signal("SIGSTOP");
+      await asking.entry((entry) => entry.event === "vacated" && entry.node === still.name, "notice that its room is empty");
+      const forgotten = Math.round(performance.now() - stopped);
+      assert.ok(forgotten < DEATH_WINDOW + BEAT + SLACK, `forgotten after ${forgotten} ms`);
+      const { sockets, missing } = await asking.do("fetch");
+      assert.deepEqual([sockets.length, missing], [4, []]);
+      still.signal("SIGCONT");
+      return `forgotten after ${forgotten} ms, the cluster is whole again ${await whole()} ms after its return, `;
+    });
+  });
+
   step("a node that says goodbye is forgotten at once", async (t) => {
     const leaving = await starting();
     const guest = await Member.join("guest", leaving, { rooms: ["all"] });
