@@ -184,9 +184,9 @@ function faults({ adapter, mode, start }) {
     guest.leave();
   });
 
-  step("a broker that restarts under traffic", async (t) => {
+  async function outage(t, restart) {
     const { total } = await underTraffic(t, async () => {
-      await broker.restart();
+      await restart();
       const back = performance.now();
       await until(async () => (await statuses()).every(({ up }) => up), () => "all adapters up", 30_000);
       const up = Math.round(performance.now() - back);
@@ -194,7 +194,11 @@ function faults({ adapter, mode, start }) {
     });
     await whole();
     if (mode === "reliable") assert.equal(total, 0);
-  });
+  }
+
+  step("a broker that restarts under traffic", (t) => outage(t, () => broker.restart()));
+  // Redis has no goodbye that would make a difference.
+  if (mode === "reliable") step("a broker that is killed under traffic", (t) => outage(t, () => broker.revive()));
 
   step("a broker that stands still", async (t) => {
     await underTraffic(t, async (ledger, streams) => {

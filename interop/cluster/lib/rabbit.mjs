@@ -73,13 +73,19 @@ class Rabbit extends Broker {
     await super.end();
   }
 
+  /** With a goodbye, by which it writes down what it has. */
   async restart() {
-    // A goodbye this time: an unclean end costs the next start many seconds.
     if (running(this.child)) {
       const exit = once(this.child, "exit");
       process.kill(this.beam, "SIGTERM");
       await exit;
     }
+    await this.start();
+  }
+
+  /** Without. */
+  async revive() {
+    await this.kill();
     await this.start();
   }
 }
