@@ -169,11 +169,16 @@ pub(super) fn read<'a>(
 pub(super) struct Page<'a, 'e>(pub(super) &'a mut DescriptorEncoder<'e>);
 
 impl Page<'_, '_> {
-    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+    pub(super) fn counter<V: EncodeCounterValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        value: V,
+    ) -> fmt::Result {
         let mut metric = self
             .0
             .encode_descriptor(name, help, None, MetricType::Counter)?;
-        metric.encode_counter::<NoLabelSet, u64, f64>(&value, None)
+        metric.encode_counter::<NoLabelSet, V, f64>(&value, None)
     }
 
     pub(super) fn gauge<V: EncodeGaugeValue + Copy>(

@@ -1,4 +1,4 @@
-//! Memory, file descriptors and start time of the process, under the names that all Prometheus
+//! Time, memory, file descriptors and start time of the process, under the names that all Prometheus
 //! clients use.
 
 use std::fmt;
@@ -30,6 +30,12 @@ impl Collector for Process {
             "process_start_time_seconds",
             "When this server was built, in seconds since 1970",
             self.started,
+        )?;
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        page.counter(
+            "process_cpu_seconds",
+            "Time on processors, of the system included",
+            cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9,
         )?;
         if let Some(bytes) = resident_bytes() {
             page.gauge(

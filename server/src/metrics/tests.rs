@@ -222,6 +222,7 @@ fn a_cluster_is_shown_with_what_carries_it() {
 fn the_process_is_described() {
     let found = samples(&Metrics::new().encode());
     assert!(found["process_resident_memory_bytes"] > 100_000.0);
+    assert!(found["process_cpu_seconds_total"] > 0.0);
     assert!(found["process_open_fds"] >= 3.0);
     assert!(found["process_start_time_seconds"] > 1.6e9);
 }
