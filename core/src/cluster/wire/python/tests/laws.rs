@@ -69,14 +69,16 @@ proptest! {
         namespace in "/[a-zé \"]{0,5}",
         operation in operation(),
         bare in any::<bool>(),
+        channel in prop_oneof![Just("socketio"), Just("/12.socketio")],
     ) {
-        let config = PythonConfig::listen().with_bare_argument(bare);
-        let emitter = Python::new(&NodeId::emitter(), config);
+        let config = PythonConfig::listen().channels([channel]);
+        let node = || Python::new(&NodeId::from("00c0ffee00c0ffee"), config.clone());
+        let emitter = Python::new(&NodeId::emitter(), config.clone().with_bare_argument(bare));
         let message = say(&namespace, operation.clone());
         let written = emitter.encode(&message).expect("encoded");
         prop_assert!(written.limits.is_empty());
         prop_assert_eq!(written.messages.len(), 1);
-        let read = node().decode("socketio", &written.messages[0].payload);
+        let read = node().decode(channel, &written.messages[0].payload);
         let Ok(Decoded::Message(mut read)) = read else {
             panic!("{read:?}");
         };
@@ -90,7 +92,7 @@ proptest! {
                 body: ResponseBody::Ack { socket: None, payload: Payload::empty() },
             };
             let written = node().encode_response(&answer).expect("encoded");
-            let read = emitter.decode("socketio", &written.messages[0].payload);
+            let read = emitter.decode(channel, &written.messages[0].payload);
             let Ok(Decoded::Response(response)) = read else {
                 panic!("{read:?}");
             };
@@ -105,6 +107,18 @@ proptest! {
         for encoded in encode(operation).messages {
             prop_assert_eq!(node().decode("socketio", &encoded.payload), Ok(Decoded::Skip));
         }
+    }
+
+    #[test]
+    fn any_bytes_in_an_envelope_are_read_or_refused(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        text in any::<String>(),
+    ) {
+        for inside in [&bytes, text.as_bytes()] {
+            let wrapped = envelope::wrap("/0.socketio", inside.to_vec());
+            let _ = node().decode("socketio", &wrapped.into());
+        }
+        let _ = read(&node(), &format!(r#"{{"body":{text},"properties":{text}}}"#));
     }
 
     #[test]
