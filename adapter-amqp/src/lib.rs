@@ -69,7 +69,8 @@
 //!
 //! With [`Reliable`] the node's queue is durable, has a name of its own that stays, and expires
 //! when its node is away for long. Messages are persistent, and those that were not confirmed are
-//! sent again; receivers remove the copies by their numbers. So neither a restart of the broker nor
+//! sent again; receivers remove the copies by their numbers. Messages of others, which have none, are
+//! known again by their contents when the broker delivers them a second time. So neither a restart of the broker nor
 //! a short cut of the network loses a message, which a test shows with a broker that is killed
 //! under traffic. A new process begins with an empty queue: its clients are new too. An orderly end
 //! deletes the queue.

@@ -144,6 +144,7 @@ impl Reader {
         let shared = Arc::clone(&self.shared);
         let timer = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(timer);
+        self.copies.connected();
         self.probe.sent = None;
         self.probe.next = Instant::now();
         let mut verified = false;
@@ -206,9 +207,13 @@ impl Reader {
         }
         let id = delivery.properties.message_id().as_ref();
         let number = id.and_then(|id| id.as_str().parse().ok());
-        if let (Some(publisher), Some(number)) = (publisher, number)
-            && self.copies.is_copy(publisher, number)
-        {
+        let copy = match (publisher, number) {
+            (Some(publisher), Some(number)) => self.copies.is_copy(publisher, number),
+            // Other queues do not outlive their connection.
+            _ if self.shared.is_reliable() => self.copies.is_redelivery(&delivery),
+            _ => false,
+        };
+        if copy {
             return false;
         }
         let body = Bytes::from(delivery.data);

@@ -34,6 +34,7 @@ async fn a_broker_in_good_health() {
         traffic::too_large_messages_are_refused(&rabbit);
         traffic::an_id_that_is_too_long_does_no_harm(&rabbit);
         traffic::a_handler_that_panics_does_not_stop_the_reading(&rabbit);
+        traffic::what_the_broker_delivers_again_is_heard_once(&rabbit);
         traffic::emitters_publish_flush_and_hear_answers(&rabbit);
         python::a_member_hears_and_is_heard_once(&rabbit);
         python::who_listens_says_nothing(&rabbit);

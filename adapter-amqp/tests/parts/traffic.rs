@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use parking_lot::Mutex;
-use socketio_adapter_amqp::Publisher;
+use socketio_adapter_amqp::{Publisher, PythonConfig, Reliable};
 use socketio_core::cluster::wire::native;
-use socketio_core::cluster::{Adapter, AdapterError};
+use socketio_core::cluster::{Adapter, AdapterError, Operation};
 use socketio_core::ids::NodeId;
+use socketio_core::target::Target;
 use socketio_testkit::RabbitMq;
 
 use crate::common::{Node, cluster, numbered, response, until};
@@ -160,6 +161,59 @@ pub(crate) async fn a_handler_that_panics_does_not_stop_the_reading(rabbit: &Rab
     until("the second message", || fragile.numbers(&sender) == [2]).await;
     fragile.adapter.close().await;
     sender.adapter.close().await;
+}
+
+pub(crate) async fn what_the_broker_delivers_again_is_heard_once(rabbit: &RabbitMq) {
+    let config = cluster(&rabbit.url());
+    let channel = format!("test-python-{}", NodeId::generate());
+    let (entered, go) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+    let (enter, wait) = (Arc::clone(&entered), Arc::clone(&go));
+    let listen = PythonConfig::listen().channels([channel.as_str()]);
+    let lasting = config.clone().python(listen).reliable(Reliable::new("n"));
+    let hook = move |_: &_| {
+        enter.store(true, Ordering::Relaxed);
+        while !wait.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let node = Node::start_with(lasting, Some(Box::new(hook))).await;
+    node.until_up().await;
+    // None of these has a number by which copies are known, and two are the same.
+    let publisher = Publisher::connect(config.clone()).await;
+    let publisher = publisher.expect("a broker");
+    let native = numbered(&NodeId::generate(), 1, 0);
+    let python = |room| {
+        format!(r#"{{"method":"close_room","room":"{room}","namespace":"/","host_id":"h"}}"#)
+    };
+    publisher.publish(&native).expect("room");
+    for room in ["a", "b", "b"] {
+        let raw = publisher.publish_raw(&channel, python(room).into());
+        raw.expect("room");
+    }
+    publisher.flush().await.expect("confirmed");
+    until("the handler is at work", || entered.load(Ordering::Relaxed)).await;
+    // Nothing was acknowledged.
+    rabbit.control(&["close_all_connections", "on purpose"]);
+    go.store(true, Ordering::Relaxed);
+    until("a new connection", || node.status().reconnects == 1).await;
+    // What this one says now could get lost with its old connection.
+    publisher.close().await.expect("all was confirmed");
+    let publisher = Publisher::connect(config).await.expect("a broker");
+    let raw = publisher.publish_raw(&channel, python("last").into());
+    raw.expect("room");
+    let last = Operation::Leave {
+        target: Target::room("last"),
+        rooms: vec!["last".into()],
+    };
+    let arrived = || {
+        let messages = node.heard.messages.lock();
+        messages.iter().any(|message| message.operation == last)
+    };
+    until("the last one", arrived).await;
+    assert_eq!(node.count(), 5, "{:?}", node.heard.messages.lock());
+    assert_eq!(node.status().gaps, 0, "the queue was there all the time");
+    publisher.close().await.expect("nothing is lost");
+    node.adapter.close().await;
 }
 
 pub(crate) async fn emitters_publish_flush_and_hear_answers(rabbit: &RabbitMq) {
