@@ -83,6 +83,8 @@ impl Lane {
                             .listeners
                             .regroup(&server, &mut connection, shared)
                             .await;
+                    } else if shared.probe().is_none() {
+                        shared.listeners.learn(&mut connection, shared).await;
                     }
                     before = Some(identity);
                     shared.subscribed().await;

@@ -16,6 +16,9 @@ use crate::shared::Shared;
 /// Between two looks whether the others are back.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Between the channel that all of our nodes hear, and the last of their others.
+const BEHIND: Duration = Duration::from_millis(100);
+
 /// How many heard each channel when all was well.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
@@ -26,6 +29,19 @@ impl Listeners {
     /// Remembers the counts of now.
     pub(crate) fn remember(&self, counts: HashMap<String, u64>) {
         *self.known.lock() = counts;
+    }
+
+    /// One that only publishes counts once, when it has connected: our nodes, which all hear one
+    /// channel. If there are none, or they cannot be counted, nothing is known.
+    pub(crate) async fn learn(&self, connection: &mut MultiplexedConnection, shared: &Shared) {
+        let all = format!("{}-cluster#", shared.config.prefix);
+        let channels = [all.as_str()];
+        let counted = count(connection, shared.config.mode.is_sharded(), &channels);
+        if let Ok(Ok(mut counts)) = timeout(shared.config.connect_timeout, counted).await {
+            counts.retain(|_, &mut listeners| listeners > 0);
+            // In a cluster other servers know others.
+            self.known.lock().extend(counts);
+        }
     }
 
     /// Waits after a reconnect until as many hear as before, but not for ever: what waits in the
@@ -39,7 +55,7 @@ impl Listeners {
         let mut known = self.known.lock().clone();
         known.retain(|channel, _| shared.serves(server, channel));
         if known.is_empty() {
-            // One that only publishes counts nobody: it gives the others time.
+            // Whom one that only publishes does not know, as servers of Node.js, it gives time.
             if shared.probe().is_none() {
                 tokio::time::sleep(shared.config.regroup).await;
             }
@@ -56,6 +72,10 @@ impl Listeners {
                         counts.get(name).is_some_and(|&now| now >= before)
                     };
                     if known.iter().all(is_back) {
+                        if shared.probe().is_none() {
+                            // The channels of namespaces and rooms come right behind.
+                            tokio::time::sleep(BEHIND).await;
+                        }
                         return;
                     }
                 }
