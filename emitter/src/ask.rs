@@ -139,11 +139,9 @@ impl Inner {
         if self.mode == Mode::Python {
             return Err(AskError::Unsupported(self.mode));
         }
-        let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
-        let now = tokio::time::Instant::now().into_std();
         let prepared = self.prepare(namespace);
-        let prepared = tokio::time::timeout(timeout, prepared).await;
-        let (ours, foreign) = prepared.map_err(|_| AskError::NoNode)??;
+        let prepared = tokio::time::timeout(self.connect_timeout, prepared).await;
+        let (ours, foreign) = prepared.map_err(|_| AskError::Away)??;
         if ours == Some(0) && foreign == 0 {
             return Err(AskError::NoNode);
         }
@@ -153,6 +151,8 @@ impl Inner {
             request: roll.clone(),
         };
         let operation = operation(request.clone(), foreign);
+        let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
+        let now = tokio::time::Instant::now().into_std();
         for operation in [list, operation] {
             self.carrier.publish(&ClusterMessage {
                 node: self.node.clone(),
@@ -169,7 +169,7 @@ impl Inner {
             ours,
             foreign,
             deadline: later(now, timeout),
-            roll_deadline: later(now, (timeout / 2).min(ROLL_TIMEOUT)),
+            roll_deadline: later(now, timeout.min(ROLL_TIMEOUT)),
         };
         Gathering::begin(source, question).await
     }

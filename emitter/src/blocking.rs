@@ -198,7 +198,7 @@ impl Operator {
         self.change(|operator| operator.compress(compress))
     }
 
-    /// How long to wait for answers. Default 5 seconds.
+    /// How long to wait for answers once the question is sent. Default 5 seconds.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.change(|operator| operator.timeout(timeout))
     }

@@ -120,10 +120,50 @@ fn close_timeout(config: &EmitterConfig) -> Duration {
     config.flush_timeout.min(Duration::from_secs(1))
 }
 
+/// The URL with the user and password that were given beside it.
+fn amqp_url(config: &EmitterConfig) -> String {
+    let url = &config.url;
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.clone();
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (known, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, password) = match known.split_once(':') {
+        Some((user, password)) => (user, Some(password.to_owned())),
+        None => (known, config.password.as_deref().map(escape)),
+    };
+    let user = match (user, &config.username) {
+        ("", Some(user)) => escape(user),
+        // The user that a broker has by itself.
+        ("", None) if password.is_some() => "guest".to_owned(),
+        ("", None) => return url.clone(),
+        (user, _) => user.to_owned(),
+    };
+    let colon = if password.is_some() { ":" } else { "" };
+    let password = password.unwrap_or_default();
+    format!("{scheme}://{user}{colon}{password}@{host}{path}")
+}
+
+/// As it stands in a URL.
+fn escape(text: &str) -> String {
+    use std::fmt::Write;
+
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            escaped.push(byte.into());
+        } else {
+            // Cannot fail: it is a string.
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
 fn amqp_config(config: &EmitterConfig) -> AmqpConfig {
     // The name is for queues, of which an emitter has none that outlive it.
     let reliable = config.reliable.then(|| Reliable::new("emitter"));
-    AmqpConfig::new(&config.url)
+    AmqpConfig::new(amqp_url(config))
         .exchange(&config.exchange)
         .reliable(reliable)
         .ca(config.tls_authority.clone())
@@ -153,6 +193,8 @@ fn redis_config(config: &EmitterConfig, mode: Mode) -> RedisConfig {
     redis.tls_key.clone_from(&config.tls_key);
     redis.connect_timeout = config.connect_timeout;
     redis.close_timeout = close_timeout(config);
+    // Long enough for nodes that have just begun the longest of their pauses.
+    redis.regroup = Duration::from_secs(3);
     redis.max_queued_messages = config.max_queued_messages;
     redis.max_queued_bytes = config.max_queued_bytes;
     redis.max_message_size = config.max_message_bytes;
@@ -169,5 +211,38 @@ fn connect_error(error: AdapterError) -> ConnectError {
         }
         AdapterError::Broker(cause) => ConnectError::Broker(cause),
         other => ConnectError::Broker(other.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_url_does_not_say_is_added_to_it() {
+        let url = |url: &str, user: Option<&str>, password: Option<&str>| {
+            let config = EmitterConfig::new(url);
+            let config = config.username(user.map(str::to_owned));
+            amqp_url(&config.password(password.map(str::to_owned)))
+        };
+        let given = [Some("u@:/é"), Some("p%")];
+        for plain in [
+            "amqp://h",
+            "amqp://h:1/v",
+            "amqps://u:p@h/@v",
+            "amqp://u:@h",
+        ] {
+            assert_eq!(url(plain, None, None), plain);
+        }
+        assert_eq!(
+            url("amqps://h:1/v@", given[0], given[1]),
+            "amqps://u%40%3A%2F%C3%A9:p%25@h:1/v@"
+        );
+        assert_eq!(url("amqp://h", given[0], None), "amqp://u%40%3A%2F%C3%A9@h");
+        assert_eq!(url("amqp://h", None, given[1]), "amqp://guest:p%25@h");
+        // The URL is right where it says something.
+        assert_eq!(url("amqp://u@h/v", given[0], given[1]), "amqp://u:p%25@h/v");
+        assert_eq!(url("amqp://u:p@h", given[0], given[1]), "amqp://u:p@h");
+        assert_eq!(url("nonsense", given[0], given[1]), "nonsense");
     }
 }

@@ -36,9 +36,9 @@ pub struct EmitterConfig {
     /// Publishes messages that survive a restart of RabbitMQ, where the nodes use their reliable
     /// mode. Default: off.
     pub reliable: bool,
-    /// The user, where the URL names none. Redis only.
+    /// The user, where the URL names none.
     pub username: Option<String>,
-    /// The password, where the URL has none, so that it need not stand in a URL. Redis only.
+    /// The password, where the URL has none, so that it need not stand in a URL.
     pub password: Option<String>,
     /// PEM file of the authority that signed the broker's certificate. Default: those of the
     /// system.
@@ -47,7 +47,8 @@ pub struct EmitterConfig {
     pub tls_certificate: Option<PathBuf>,
     /// PEM file of the key of the own certificate.
     pub tls_key: Option<PathBuf>,
-    /// How long connecting may take. Later reconnects are tried for ever. Default: 5 s.
+    /// How long connecting may take, and the second connection that the first question opens to
+    /// hear answers. Lost connections are made again for ever. Default: 5 s.
     pub connect_timeout: Duration,
     /// How long [`flush`](crate::Emitter::flush) and [`close`](crate::Emitter::close) wait for the
     /// broker. Default: 30 s.

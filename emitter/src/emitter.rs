@@ -45,6 +45,8 @@ pub(crate) struct Inner {
     /// By this answers find the emitter.
     pub(crate) node: NodeId,
     pub(crate) waiting: Arc<Waiting>,
+    /// How long it may take until answers can be heard.
+    pub(crate) connect_timeout: Duration,
     flush_timeout: Duration,
 }
 
@@ -72,6 +74,7 @@ impl Emitter {
             mode,
             node,
             waiting: Arc::new(Waiting::new(config.max_answers)),
+            connect_timeout: config.connect_timeout,
             flush_timeout: config.flush_timeout,
         };
         Ok(Self {

@@ -54,6 +54,10 @@ pub enum EmitError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
+    /// The broker is not there within [`connect_timeout`](crate::EmitterConfig::connect_timeout), so
+    /// answers could not be heard. Nothing was sent.
+    #[error("the broker is away, so no answers can be heard")]
+    Away,
     /// The question was not sent.
     #[error(transparent)]
     Emit(#[from] EmitError),

@@ -84,7 +84,7 @@ impl Operator {
         self
     }
 
-    /// How long to wait for answers. Default 5 seconds.
+    /// How long to wait for answers once the question is sent. Default 5 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.target.flags.timeout = Some(timeout);
         self

@@ -173,7 +173,7 @@ function ours(scene) {
   });
   step("a client that does not acknowledge", async () => {
     by("b1").answers = false;
-    const { code, errors, lines } = await run(scene, ["--ack", "--timeout", "0.7", "question"]);
+    const { code, errors, lines } = await run(scene, ["--ack", "--timeout", "1.5", "question"]);
     by("b1").answers = true;
     assert.equal(code, 1, errors);
     assert.match(errors, /^socketio-emit: no answer in time from (1 client|socket \S{20})\n$/);

@@ -44,7 +44,7 @@ async fn over_rabbitmq() {
     let url = rabbit.url();
     let arguments = ["--url", &url, "--exchange", "command"];
     Box::pin(command::all(&mut nodes, &io, &arguments)).await;
-    refused(&rabbit).await;
+    credentials(&rabbit).await;
     in_the_dialect_of_python(&rabbit).await;
     Box::pin(job::outage(&mut nodes, &config, Broker(&mut rabbit))).await;
     nodes.end().await;
@@ -83,9 +83,20 @@ impl job::Broker for Broker<'_> {
     }
 }
 
-/// The broker says why.
-async fn refused(rabbit: &RabbitMq) {
+/// A user and password that do not stand in the URL; then the broker says why it refuses.
+async fn credentials(rabbit: &RabbitMq) {
     let port = rabbit.port();
+    let beside = EmitterConfig::new(format!("amqp://127.0.0.1:{port}/%2f"));
+    let beside = beside.username("guest".to_owned());
+    let wrong = beside.clone().password("wrong".to_owned());
+    let right = beside.password("guest".to_owned());
+    let io = Emitter::connect_with(right).await.expect("a broker");
+    io.close().await.expect("taken");
+    let refused = Emitter::connect_with(wrong).await;
+    assert!(
+        matches!(refused, Err(ConnectError::Broker(_))),
+        "{refused:?}"
+    );
     let cases = [
         (format!("amqp://guest:wrong@127.0.0.1:{port}/%2f"), "ACCESS"),
         (

@@ -191,7 +191,7 @@ async fn answers(cluster: &mut Cluster, io: &Emitter, emit: &Runner<'_>) {
         ]
     );
 
-    let asking = emit.run(&["-r", "both", "--ack", "-t", "0.5", "name?"], "");
+    let asking = emit.run(&["-r", "both", "--ack", "-t", "1.5", "name?"], "");
     let answering = async {
         let (ack, ()) = cluster.a.expect_question("name?").await;
         cluster.a.answer(ack, Bytes::from_static(b"\x01")).await;

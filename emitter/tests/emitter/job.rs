@@ -18,11 +18,15 @@ pub(crate) async fn outage(cluster: &mut Cluster, config: &EmitterConfig, mut br
     const ROOM: usize = 50;
     let config = config.clone().max_queued_messages(ROOM);
     let patient = config.clone();
-    let hasty = config.flush_timeout(Duration::from_millis(200));
+    let short = Duration::from_millis(200);
+    let hasty = config.flush_timeout(short);
+    let hasty = hasty.connect_timeout(Duration::from_secs(2));
     let io = Emitter::connect_with(hasty).await.expect("a broker");
     let patient = Emitter::connect_with(patient).await.expect("a broker");
     reach(&io, "a", &mut cluster.a, "before").await;
     cluster.fence_behind(&io).await;
+    // What the broker has not confirmed would be in the queue again.
+    while io.flush().await.is_err() {}
 
     broker.stop();
     until("the emitter notices", || !io.status().up).await;
@@ -40,6 +44,8 @@ pub(crate) async fn outage(cluster: &mut Cluster, config: &EmitterConfig, mut br
         matches!(late, Err(FlushError::Timeout { queued: ROOM })),
         "{late:?}"
     );
+    let asked = io.count().await;
+    assert!(matches!(asked, Err(AskError::Away)), "{asked:?}");
     // A job that ends now waits for the broker.
     until("the other notices", || !patient.status().up).await;
     patient.to("nobody").emit("patient", ()).expect("room");

@@ -164,7 +164,7 @@ async fn acknowledgements(cluster: &mut Cluster, io: &Emitter) {
     );
 
     // One that does not answer, and one that answers something else.
-    let question = io.timeout(Duration::from_millis(500));
+    let question = io.timeout(Duration::from_secs(1));
     let question = question.emit_with_ack::<_, u32>("number?", ());
     let answers = async {
         let (ack, ()) = cluster.a.expect_question("number?").await;
@@ -223,7 +223,7 @@ async fn servers(cluster: &mut Cluster, io: &Emitter) {
     nodes.sort();
     assert_eq!(nodes, cluster.ids());
 
-    let short = io.timeout(Duration::from_millis(500));
+    let short = io.timeout(Duration::from_secs(1));
     let silent = short.server_side_emit_with_ack::<_, ()>("note", "silent");
     let mut missing = silent.await.expect("nodes").missing;
     missing.nodes.sort();

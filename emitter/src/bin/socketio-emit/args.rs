@@ -81,11 +81,12 @@ pub(crate) struct Args {
     #[arg(long)]
     reliable: bool,
 
-    /// The user at Redis, if the URL names none.
+    /// The user, if the URL names none.
     #[arg(long, env = "SOCKETIO_USERNAME")]
     username: Option<String>,
 
-    /// The password at Redis, if the URL has none: better than an option, which others can see.
+    /// The password, if the URL has none; better in the environment than as an option, which others
+    /// can see.
     #[arg(long, env = "SOCKETIO_PASSWORD", hide_env_values = true)]
     password: Option<String>,
 
