@@ -3,6 +3,8 @@
 mod channels;
 mod garbage;
 mod laws;
+mod moves;
+mod network;
 mod outage;
 mod publisher;
 mod python;

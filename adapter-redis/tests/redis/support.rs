@@ -11,6 +11,7 @@ use socketio_core::cluster::{
 use socketio_core::ids::NodeId;
 use socketio_core::payload::Payload;
 use socketio_core::target::Target;
+use socketio_testkit::Redis;
 
 /// Within this everything has to happen; far more than is needed, for machines that are busy.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -143,4 +144,63 @@ pub(crate) async fn within(what: &str, limit: Duration, mut condition: impl FnMu
         assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// A broker that comes back is used within a second.
+pub(crate) const AGAIN: Duration = Duration::from_secs(1);
+
+/// Two nodes that are up.
+pub(crate) async fn two(config: &RedisConfig) -> (Node, Node) {
+    let (a, b) = (Node::start(config).await, Node::start(config).await);
+    until("both are up", || a.is_up() && b.is_up()).await;
+    (a, b)
+}
+
+/// Waits until all nodes have counted who hears them: after an outage they wait for so many.
+pub(crate) async fn counted(server: &Redis, nodes: &[&Node]) {
+    let mut other = server.connection();
+    // Only one of the two is what members are counted by.
+    for (verb, channel) in [
+        ("SUBSCRIBE", "socket.io-request#/#"),
+        ("SSUBSCRIBE", "socket.io#/#"),
+    ] {
+        let mut command = redis::cmd(verb);
+        let subscribed: redis::RedisResult<redis::Value> = command.arg(channel).query(&mut other);
+        subscribed.expect("anybody may subscribe");
+    }
+    let all = |count| {
+        let mut nodes = nodes.iter();
+        nodes.all(|node| node.adapter.foreign("/") == count)
+    };
+    until("all count one more", || all(1)).await;
+    drop(other);
+    until("all have counted again", || all(0)).await;
+}
+
+/// What arrived is in order, and nothing twice.
+pub(crate) fn assert_ascending(numbers: &[u64]) {
+    let pairs = numbers.windows(2);
+    let wrong: Vec<_> = pairs.filter(|pair| pair[0] >= pair[1]).collect();
+    assert!(wrong.is_empty(), "out of order or twice: {wrong:?}");
+}
+
+/// Publishes for 1.3 seconds; `change` happens after the first 0.3 of them. The result is the
+/// number of the last message.
+pub(crate) async fn traffic(node: &Node, change: impl FnOnce()) -> u64 {
+    let start = Instant::now();
+    let mut change = Some(change);
+    let mut sent = 0;
+    while start.elapsed() < Duration::from_millis(1300) {
+        sent += 1;
+        node.publish(sent).expect("there is room");
+        if sent % 20 == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        if start.elapsed() > Duration::from_millis(300)
+            && let Some(change) = change.take()
+        {
+            change();
+        }
+    }
+    sent
 }

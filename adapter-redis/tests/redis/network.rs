@@ -1,0 +1,73 @@
+//! Networks that are cut, or carry only some of what they should.
+
+use std::time::{Duration, Instant};
+
+use socketio_adapter_redis::RedisConfig;
+use socketio_core::cluster::Adapter;
+use socketio_testkit::Redis;
+
+use crate::relay::Relay;
+use crate::support::{AGAIN, Node, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_is_cut_is_noticed() {
+    let server = Redis::start();
+    for protocol in [3, 2] {
+        let relay = Relay::to(server.port()).await;
+        let mut config = RedisConfig::new(format!("{}?protocol={protocol}", server.url()));
+        config.heartbeat_interval = Duration::from_millis(100);
+        config.heartbeat_timeout = Duration::from_millis(300);
+        config.prefix = format!("cut{protocol}");
+        let a = Node::start(&config).await;
+        config.url = format!("{}?protocol={protocol}", relay.url());
+        let b = Node::start(&config).await;
+        until("both are up", || a.is_up() && b.is_up()).await;
+        relay.cut();
+        let cut = Instant::now();
+        until("it notices", || !b.is_up()).await;
+        // Two intervals and the timeout, and something for a busy machine.
+        let noticed = cut.elapsed();
+        assert!(noticed < Duration::from_millis(1500), "{noticed:?}");
+        // The others go on.
+        assert!(a.is_up());
+        relay.mend();
+        let back = Instant::now();
+        until("it is up again", || b.is_up()).await;
+        assert!(back.elapsed() < AGAIN, "up after {:?}", back.elapsed());
+        a.publish(1).expect("there is room");
+        until("it arrives", || b.numbers() == [1]).await;
+        b.publish(2).expect("there is room");
+        until("the answer arrives", || a.numbers() == [2]).await;
+        // If its connections still worked after the cut, there is no gap.
+        assert_eq!(b.heard.connected.lock().len(), 2);
+        // What was subscribed before the cut is subscribed once.
+        let channel = format!("{}-request#/#", config.prefix);
+        until("what is left of the old is gone", || {
+            server.subscribers(&channel) == 2
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_has_become_deaf_knows_it_by_its_own_probe() {
+    let server = Redis::start();
+    for protocol in [3, 2] {
+        let relay = Relay::to(server.port()).await;
+        let mut config = RedisConfig::new(format!("{}?protocol={protocol}", relay.url()));
+        config.heartbeat_interval = Duration::from_millis(100);
+        config.heartbeat_timeout = Duration::from_millis(300);
+        let node = Node::start(&config).await;
+        until("it is up", || node.is_up()).await;
+        // Every connection works, and answers questions.
+        relay.deafen();
+        let deaf = Instant::now();
+        until("it notices", || !node.is_up()).await;
+        let noticed = deaf.elapsed();
+        assert!(noticed < Duration::from_millis(1500), "{noticed:?}");
+        relay.mend();
+        until("it is up again", || node.is_up()).await;
+        assert_eq!(*node.heard.connected.lock(), [false, true]);
+        node.adapter.close().await;
+    }
+}
