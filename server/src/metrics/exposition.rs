@@ -169,7 +169,7 @@ pub(super) fn read<'a>(
 pub(super) struct Page<'a, 'e>(pub(super) &'a mut DescriptorEncoder<'e>);
 
 impl Page<'_, '_> {
-    pub(super) fn counter<V: EncodeCounterValue>(
+    pub(super) fn counter<V: EncodeCounterValue + Copy>(
         &mut self,
         name: &str,
         help: &str,
