@@ -228,10 +228,15 @@ impl RawAcks {
             if let Some(answer) = collected.answers.pop_front() {
                 return Poll::Ready(Some(answer));
             }
-            if self.over || (collected.waiting.is_empty() && collected.elsewhere == 0) {
+            if collected.waiting.is_empty() && collected.elsewhere == 0 {
                 return Poll::Ready(None);
             }
             collected.waker = Some(cx.waker().clone());
+        }
+        if self.over {
+            // The clock of the cluster had ended the request already, and is about to tell who is
+            // missing.
+            return Poll::Pending;
         }
         let deadline = self.deadline;
         let sleep = self
@@ -258,8 +263,10 @@ impl RawAcks {
             }
         }
         self.collector.0.lock().missing.extend(left);
-        // They tell the collector who is missing elsewhere.
-        drop(requests);
+        // They tell the collector who is missing elsewhere, but for those without a cluster.
+        let orphans = requests.iter().filter(|request| !request.end()).count();
+        let mut collected = self.collector.0.lock();
+        collected.elsewhere = collected.elsewhere.saturating_sub(orphans);
         self.over = true;
     }
 }
@@ -381,6 +388,20 @@ mod tests {
         assert_eq!(all.responses, []);
         assert_eq!(all.missing, [ids[0].clone(), ids[2].clone()]);
         assert!(!all.is_complete());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_missing_elsewhere_is_waited_for_if_the_clock_is_just_about_to_tell() {
+        let collector = Arc::new(Collector::default());
+        collector.expect_elsewhere();
+        let all = tokio::spawn(acks(&collector, Duration::from_secs(1)).collect());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(!all.is_finished());
+        collector.finished_elsewhere(Missing {
+            acks: 1,
+            ..Missing::default()
+        });
+        assert_eq!(all.await.unwrap().missing_unnamed, 1);
     }
 
     #[tokio::test(start_paused = true)]

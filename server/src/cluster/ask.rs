@@ -94,11 +94,21 @@ pub(crate) struct RemoteRequest {
     id: RequestId,
 }
 
+impl RemoteRequest {
+    /// Ends the waiting with what has come. Who waits is told of it here, or by whoever has ended it at
+    /// the same moment; false if there is no cluster any more, so that nobody tells.
+    pub(crate) fn end(&self) -> bool {
+        let Some(cluster) = self.cluster.upgrade() else {
+            return false;
+        };
+        cluster.update(|state| state.requests.end(&self.id));
+        true
+    }
+}
+
 impl Drop for RemoteRequest {
     fn drop(&mut self) {
-        if let Some(cluster) = self.cluster.upgrade() {
-            cluster.update(|state| state.requests.end(&self.id));
-        }
+        self.end();
     }
 }
 
