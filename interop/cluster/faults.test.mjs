@@ -9,7 +9,7 @@ import { ClusterNode, haveOurs } from "./lib/node.mjs";
 import { startRabbit } from "./lib/rabbit.mjs";
 import { startRedis, startRedisCluster, startRedisSentinel } from "./lib/redis.mjs";
 import { steps } from "./lib/steps.mjs";
-import { PACE, numbered } from "./lib/traffic.mjs";
+import { PACE, numbered, trouble } from "./lib/traffic.mjs";
 
 const carriers = [
   { adapter: "redis", mode: "pubsub", start: startRedis },
@@ -188,7 +188,7 @@ function faults({ adapter, mode, start }) {
     const { total } = await underTraffic(t, async () => {
       await restart();
       const back = performance.now();
-      await until(async () => (await statuses()).every(({ up }) => up), () => "all adapters up", 30_000);
+      await until(async () => (await statuses()).every(({ up }) => up), () => trouble(nodes), 30_000);
       const up = Math.round(performance.now() - back);
       return `all adapters up ${up} ms after the broker, `;
     });
@@ -217,7 +217,7 @@ function faults({ adapter, mode, start }) {
       }
       broker.resume();
       const back = performance.now();
-      await until(async () => (await statuses()).every(({ up }) => up), () => "all adapters up", 30_000);
+      await until(async () => (await statuses()).every(({ up }) => up), () => trouble(nodes), 30_000);
       return `stood still for ${span} ms until all adapters knew, all adapters up ${Math.round(performance.now() - back)} ms after its end, `;
     });
     await whole();

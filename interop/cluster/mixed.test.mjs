@@ -7,7 +7,7 @@ import { Member } from "./lib/crowd.mjs";
 import { ClusterNode, haveOurs } from "./lib/node.mjs";
 import { startRedis } from "./lib/redis.mjs";
 import { steps } from "./lib/steps.mjs";
-import { numbered } from "./lib/traffic.mjs";
+import { numbered, trouble } from "./lib/traffic.mjs";
 
 const DEATH_WINDOW = 1_500;
 const BEAT = 400;
@@ -112,7 +112,7 @@ function faults(mode) {
     const ours = nodes.filter(({ kind }) => kind === "ours");
     await numbered(t, nodes, crowd, async () => {
       await broker.restart();
-      await until(async () => (await Promise.all(ours.map((node) => node.do("status")))).every(({ up }) => up), () => "all adapters up", 30_000);
+      await until(async () => (await Promise.all(ours.map((node) => node.do("status")))).every(({ up }) => up), () => trouble(ours), 30_000);
     });
     await whole();
   });

@@ -54,3 +54,6 @@ export async function numbered(t, nodes, crowd, act) {
   }
   return { total, lost, sent };
 }
+
+/** What nodes that do not come up again have to say. */
+export const trouble = (nodes) => `all adapters to be up; ${nodes.map(({ name, stderr }) => `${name} says: ${stderr.slice(-1_500)}`).join("\n")}`;
