@@ -73,8 +73,8 @@ pub struct RedisConfig {
     /// much is added by chance. 20 milliseconds by default.
     #[serde(with = "seconds")]
     pub backoff_min: Duration,
-    /// The longest wait between two attempts, without what is added by chance. 400 milliseconds by
-    /// default.
+    /// The longest wait between two attempts, without what is added by chance. 300 milliseconds by
+    /// default, so that a broker is used again within a second.
     #[serde(with = "seconds")]
     pub backoff_max: Duration,
     /// How long messages wait after a reconnect for the other nodes to be connected again too. 1
@@ -200,7 +200,7 @@ impl Default for RedisConfig {
             heartbeat_timeout: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(2),
             backoff_min: Duration::from_millis(20),
-            backoff_max: Duration::from_millis(400),
+            backoff_max: Duration::from_millis(300),
             regroup: Duration::from_secs(1),
             close_timeout: Duration::from_secs(2),
             count_interval: Duration::from_secs(1),

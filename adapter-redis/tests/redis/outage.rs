@@ -33,17 +33,40 @@ async fn messages_wait_for_a_broker_that_restarts() {
         server.restart();
         let back = Instant::now();
         until("both are up again", || a.is_up() && b.is_up()).await;
-        assert!(
-            back.elapsed() < AGAIN,
-            "up again after {:?} {protocol} {mode:?}",
-            back.elapsed()
-        );
+        let again = back.elapsed();
+        println!("up again after {again:?}, protocol {protocol}, {mode:?}");
+        assert!(again < AGAIN, "{again:?}");
         until("all arrive", || b.numbers().len() == 101).await;
         assert_ascending(&b.numbers());
         let status = b.adapter.status();
         assert_eq!((status.gaps, status.reconnects), (1, 1));
         assert_eq!(*b.heard.connected.lock(), [false, true]);
         assert_eq!(a.adapter.status().dropped_out, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_was_away_for_long_is_found_as_soon() {
+    let mut server = Redis::start();
+    let config = RedisConfig::new(server.url());
+    let mut nodes = Vec::new();
+    for _ in 0..5 {
+        nodes.push(Node::start(&config).await);
+    }
+    until("all are up", || nodes.iter().all(Node::is_up)).await;
+    counted(&server, &nodes.iter().collect::<Vec<_>>()).await;
+    server.kill();
+    // Until they pause as long between two attempts as they ever do.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    nodes[0].publish(1).expect("there is room");
+    server.restart();
+    let back = Instant::now();
+    until("all are up again", || nodes.iter().all(Node::is_up)).await;
+    let again = back.elapsed();
+    println!("up again after {again:?}");
+    assert!(again < AGAIN, "{again:?}");
+    for node in &nodes[1..] {
+        until("what waited arrives", || node.numbers() == [1]).await;
     }
 }
 
