@@ -6,7 +6,7 @@ use std::sync::Arc;
 use socketio_adapter_amqp::{AmqpAdapter, AmqpConfig, PythonConfig, Reliable};
 use socketio_emitter::{ConnectError, Emitter, EmitterConfig, Mode};
 use socketio_server::Adapter;
-use socketio_testkit::RabbitMq;
+use socketio_testkit::{Certificates, RabbitMq};
 
 use crate::cluster::Cluster;
 use crate::{command, job, python, suite};
@@ -33,7 +33,8 @@ async fn cluster(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn over_rabbitmq() {
-    let mut rabbit = RabbitMq::start();
+    let certificates = Certificates::new();
+    let mut rabbit = RabbitMq::start_with_tls(&certificates);
     let (mut nodes, io, config) = cluster(&rabbit, "suite", false).await;
     assert_eq!(io.mode(), Mode::Amqp);
     Box::pin(suite::all(&mut nodes, &io, &config)).await;
@@ -45,6 +46,7 @@ async fn over_rabbitmq() {
     let arguments = ["--url", &url, "--exchange", "command"];
     Box::pin(command::all(&mut nodes, &io, &arguments)).await;
     credentials(&rabbit).await;
+    over_tls(&rabbit, &certificates).await;
     in_the_dialect_of_python(&rabbit).await;
     Box::pin(job::outage(&mut nodes, &config, Broker(&mut rabbit))).await;
     nodes.end().await;
@@ -81,6 +83,21 @@ impl job::Broker for Broker<'_> {
     fn start(&mut self) {
         self.0.start_again();
     }
+}
+
+async fn over_tls(rabbit: &RabbitMq, certificates: &Certificates) {
+    let url = format!("amqps://guest:guest@localhost:{}/%2f", rabbit.tls_port());
+    let config = EmitterConfig::new(&url).exchange("command");
+    let known = config.tls_authority(certificates.authority.clone());
+    let io = Emitter::connect_with(known).await.expect("a broker");
+    let count = io.count().await.expect("nodes");
+    assert_eq!((count.nodes.len(), count.is_complete()), (2, true));
+    io.close().await.expect("taken");
+    let refused = Emitter::connect(&url).await;
+    assert!(
+        matches!(refused, Err(ConnectError::Broker(_))),
+        "an authority that nobody knows: {refused:?}"
+    );
 }
 
 /// A user and password that do not stand in the URL; then the broker says why it refuses.

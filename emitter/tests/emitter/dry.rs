@@ -182,6 +182,9 @@ fn the_command_line_is_explained() {
         let (code, out, errors) = run(arguments, &[], b"");
         assert_eq!((code, &*out), (64, ""), "{arguments:?}");
         assert!(errors.contains(word), "{arguments:?}: {errors}");
+        assert!(errors.starts_with("socketio-emit: "), "{errors}");
+        assert!(errors.ends_with(" (see --help)\n"), "{errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
     }
     let secret = [
         ("SOCKETIO_URL", "amqp://user:secret@h"),

@@ -137,6 +137,37 @@ async fn without_nodes_nobody_answers() {
     );
 }
 
+/// Whatever somebody sends to the emitter, it hears the next answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_instead_of_answers_does_no_harm() {
+    let server = Redis::start();
+    let (nodes, io, _) = cluster(&server.url(), Mode::Pubsub, "garbage").await;
+    assert_eq!(io.count().await.expect("nodes").sockets, 2);
+    let shown = format!("{io:?}");
+    let id = &shown[shown.find("emitter-").expect("an id")..][.."emitter-".len() + 16];
+    let all = [
+        format!("garbage-cluster#{id}#"),
+        "garbage-response#/#".to_owned(),
+    ];
+    for channel in &all {
+        for garbage in [
+            &b""[..],
+            b"\xff",
+            b"\x93\x01",
+            b"{\"requestId\":7}",
+            b"[[[[[[[[",
+        ] {
+            let heard = server.publish(channel, garbage);
+            assert!(heard >= 1, "{channel}");
+        }
+    }
+    for _ in 0..10 {
+        let count = io.count().await.expect("nodes");
+        assert_eq!((count.sockets, count.is_complete()), (2, true));
+    }
+    nodes.end().await;
+}
+
 /// The command waits for the broker as long as it was told, then says what it could not do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_gives_a_lost_broker_up() {

@@ -17,10 +17,11 @@ use crate::exit::{Failure, code};
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) => {
-            // Help and version are no errors. Nobody may be listening: the code tells all the same.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { code::USAGE } else { 0 });
+        Err(error) if error.use_stderr() => return tell(&wrong_usage(&error)),
+        Err(help) => {
+            // Nobody may be listening.
+            let _ = help.print();
+            return ExitCode::SUCCESS;
         }
     };
     tracing_subscriber::fmt()
@@ -45,9 +46,20 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "socketio-emit: {failure}");
-            ExitCode::from(failure.code)
-        }
+        Err(failure) => tell(&failure),
     }
+}
+
+/// In one line: what is wrong, without the usage behind it.
+fn wrong_usage(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let problem = text.split("\n\n").next().unwrap_or_default();
+    let problem = Vec::from_iter(problem.split_whitespace()).join(" ");
+    let problem = problem.strip_prefix("error: ").unwrap_or(&problem);
+    Failure::new(code::USAGE, format!("{problem} (see --help)"))
+}
+
+fn tell(failure: &Failure) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "socketio-emit: {failure}");
+    ExitCode::from(failure.code)
 }
