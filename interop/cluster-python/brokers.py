@@ -74,8 +74,16 @@ class Redis(Broker):
     def __init__(self):
         super().__init__()
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.start()
+
+    def start(self) -> None:
         options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self.folder]
         self.wait(self.launch("redis-server", "--port", self.port, *options), self.port)
+
+    def stop(self) -> None:
+        process = self.processes.pop()
+        process.kill()
+        process.wait()
 
 
 class RabbitMq(Broker):
