@@ -16,7 +16,7 @@ PATIENCE = 120.0
 SCRIPTS = pathlib.Path("/usr/lib/rabbitmq/bin")
 
 
-def until(what: str, condition, patience: float = 20.0):
+def until(what: str, condition, patience: float = 60.0):
     """Polls until the condition gives something true, which is returned."""
     deadline = time.monotonic() + patience
     while True:
@@ -63,6 +63,11 @@ class Broker:
 
         until(lambda: f"a broker that listens: {self.log()}", listens, PATIENCE)
 
+    def stop(self) -> None:
+        process = self.processes.pop()
+        process.kill()
+        process.wait()
+
     def close(self) -> None:
         for process in reversed(self.processes):
             process.send_signal(signal.SIGKILL)
@@ -79,11 +84,6 @@ class Redis(Broker):
     def start(self) -> None:
         options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self.folder]
         self.wait(self.launch("redis-server", "--port", self.port, *options), self.port)
-
-    def stop(self) -> None:
-        process = self.processes.pop()
-        process.kill()
-        process.wait()
 
 
 class RabbitMq(Broker):
@@ -119,8 +119,11 @@ class RabbitMq(Broker):
             "RABBITMQ_ALLOW_INPUT": 1,
             "RABBITMQ_SERVER_START_ARGS": "-noinput -kernel inet_dist_use_interface {127,0,0,1}",
         }
-        env = {**os.environ, **{name: str(value) for name, value in here.items()}}
-        server = self.launch(SCRIPTS / "rabbitmq-server", env=env)
+        self.env = {**os.environ, **{name: str(value) for name, value in here.items()}}
+        self.start()
+
+    def start(self) -> None:
+        server = self.launch(SCRIPTS / "rabbitmq-server", env=self.env)
         self.wait(server, self.port)
         until("AMQP", self.speaks, PATIENCE)
 

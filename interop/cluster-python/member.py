@@ -99,9 +99,12 @@ class Asynchronous:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         print(f"listening on http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
-        loop = asyncio.get_running_loop()
+        loop, tasks = asyncio.get_running_loop(), set()
         while line := await loop.run_in_executor(None, sys.stdin.readline):
-            asyncio.ensure_future(self.answer(decode(json.loads(line))))
+            task = asyncio.ensure_future(self.answer(decode(json.loads(line))))
+            # The loop itself would let it be collected while it waits.
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
 
 def nothing(environ, start_response):
