@@ -1,0 +1,122 @@
+// A deploy: all three nodes are restarted, one after the other, under clients and traffic.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { io } from "socket.io-client";
+import { ask, event } from "../lib/clients.mjs";
+import { until } from "../lib/wait.mjs";
+import { Cluster } from "./lib/cluster.mjs";
+
+const CLIENTS = Number(process.env.ROLLING_CLIENTS ?? 2_000);
+/** Of them, how many publish, and how often. */
+const PUBLISHERS = 40;
+const PERIOD = 100;
+/** Every n-th client polls, every n-th upgrades; the others begin with a WebSocket. */
+const POLLING = 20;
+const UPGRADING = 10;
+/** Spread of the closings, in seconds. */
+const WINDOW = 3;
+const ROOM = "deploy";
+
+/** The most of these times within any one second. */
+function peak(times) {
+  const sorted = times.toSorted((a, b) => a - b);
+  let [first, most] = [0, 0];
+  sorted.forEach((time, last) => {
+    while (sorted[first] < time - 1_000) first += 1;
+    most = Math.max(most, last - first + 1);
+  });
+  return most;
+}
+
+/** A client that everybody's traffic comes through, and what became of it. */
+function client(cluster, n) {
+  const transports = n % POLLING === 0 ? ["polling"] : n % UPGRADING === 1 ? ["polling", "websocket"] : ["websocket"];
+  // As an application would: what was not acknowledged is sent again.
+  const socket = io(cluster.url, { forceNew: true, transports, withCredentials: true, retries: 20, ackTimeout: 3_000 });
+  const self = { n, socket, connects: [], disconnects: [], emitted: [], acknowledged: new Set(), heard: new Set(), twice: 0 };
+  socket.on("connect", () => {
+    self.connects.push(performance.now());
+    socket.emit("join", ROOM);
+  });
+  socket.on("disconnect", (reason) => self.disconnects.push({ at: performance.now(), reason }));
+  return self;
+}
+
+for (const balancer of ["haproxy"]) {
+  test(`${balancer}: a rolling restart of three nodes under ${CLIENTS} clients`, { timeout: 110_000 }, async (t) => {
+    const cluster = await Cluster.start(balancer, "cookie", { env: { SOCKETIO_DRAIN_WINDOW: `${WINDOW}s`, SOCKETIO_DRAIN_GRACE: "20s" } });
+    const note = (text) => t.diagnostic(`${balancer}: ${text}`);
+
+    // One observer on each node, past the balancer: at any time some node is up, so together they hear everything.
+    const heard = new Map();
+    const observers = [0, 1, 2].map((index) => {
+      const socket = io(cluster.nodeUrl(index), { forceNew: true, transports: ["websocket"], reconnectionDelay: 20, reconnectionDelayMax: 50 });
+      socket.on("connect", () => socket.emit("join", ROOM));
+      socket.on("tick", (publisher, number) => heard.set(`${publisher}/${number}`, (heard.get(`${publisher}/${number}`) ?? 0) + 1));
+      return socket;
+    });
+    const clients = [];
+    t.after(() => [...observers, ...clients.map(({ socket }) => socket)].forEach((socket) => socket.disconnect()));
+    await until(() => observers.every(({ connected }) => connected), () => "observers");
+    await Promise.all(observers.map((socket) => ask(socket, "join", ROOM)));
+
+    // In groups, as people come.
+    while (clients.length < CLIENTS) {
+      const group = Array.from({ length: Math.min(100, CLIENTS - clients.length) }, () => client(cluster, clients.length + 0));
+      group.forEach((each, index) => (each.n = clients.length + index));
+      clients.push(...group);
+      await until(() => group.every(({ socket }) => socket.connected), () => `clients: ${group.filter(({ socket }) => socket.connected).length} of ${group.length}`, 20_000);
+    }
+    const started = performance.now();
+    const onNodes = async () => (await cluster.metrics()).map((metrics) => metrics['socketio_connections{transport="websocket"}'] + metrics['socketio_connections{transport="polling"}']);
+    note(`${CLIENTS} clients on the nodes: ${await onNodes()} (with one observer each)`);
+
+    const publishers = clients.slice(0, PUBLISHERS);
+    const publish = (each) => {
+      const number = each.emitted.length;
+      each.emitted.push(number);
+      each.socket.emit("publish", ROOM, "tick", each.n, number, (error, answer) => {
+        if (!error && !answer.error) each.acknowledged.add(number);
+      });
+    };
+    const traffic = setInterval(() => publishers.forEach(publish), PERIOD);
+    t.after(() => clearInterval(traffic));
+    await until(() => heard.size > PUBLISHERS, () => "traffic");
+
+    await cluster.roll(80_000);
+    const rolled = performance.now();
+    await until(() => clients.every(({ socket }) => socket.connected), () => `clients: ${clients.filter(({ socket }) => socket.connected).length} connected`, 20_000);
+    const back = performance.now();
+    clearInterval(traffic);
+
+    // What was emitted is acknowledged, now or after one more try.
+    const open = () => publishers.reduce((sum, each) => sum + each.emitted.length - each.acknowledged.size, 0);
+    await until(() => open() === 0, () => `${open()} acknowledgements`, 20_000).catch(() => {});
+    const emitted = publishers.reduce((sum, each) => sum + each.emitted.length, 0);
+    const unheard = () => publishers.flatMap((each) => [...each.acknowledged].filter((number) => !heard.has(`${each.n}/${number}`)).map((number) => `${each.n}/${number}`));
+    await until(() => unheard().length === 0, () => `${unheard().length} events`, 5_000).catch(() => {});
+
+    note(`restarted in ${((rolled - started) / 1_000).toFixed(1)} s; the last client was back ${Math.max(0, (back - rolled) / 1_000).toFixed(1)} s after the last node`);
+    note(`events: ${emitted} emitted, ${emitted - open()} acknowledged, ${unheard().length} of these lost`);
+    assert.deepEqual({ unacknowledged: open(), lost: unheard() }, { unacknowledged: 0, lost: [] });
+    assert.ok(emitted > PUBLISHERS * 50, `${emitted} events`);
+
+    // Everybody was moved, and nobody more often than there were restarts.
+    const moves = clients.map(({ disconnects }) => disconnects.length);
+    const times = clients.reduce((all, { disconnects }) => all.concat(disconnects.map(({ reason }) => reason)), []);
+    const reasons = Object.fromEntries([...new Set(times)].map((reason) => [reason, times.filter((each) => each === reason).length]));
+    note(`${moves.reduce((a, b) => a + b, 0)} disconnections (${JSON.stringify(reasons)}), at most ${Math.max(...moves)} of one client`);
+    assert.ok(moves.every((count) => count <= 3), `${Math.max(...moves)} disconnections of one client`);
+    assert.equal(clients.filter(({ disconnects }) => disconnects.some(({ at }) => at > started)).length > 0, true);
+
+    // The rate at which they came back, for each node that went.
+    const away = cluster.log.split("\n").filter((line) => line.startsWith("restarting node")).length;
+    assert.equal(away, 3);
+    const reconnects = clients.flatMap(({ connects }) => connects.slice(1));
+    const most = peak(reconnects);
+    const bound = (1.5 * CLIENTS) / WINDOW;
+    note(`reconnections: ${reconnects.length}, at most ${most} in a second; 1.5 × clients / drain window = ${bound}`);
+    assert.ok(most <= bound, `${most} reconnections in one second`);
+  });
+}
