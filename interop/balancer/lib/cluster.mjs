@@ -31,7 +31,9 @@ export class Cluster {
     const args = ["--balancer", balancer, "--sticky", sticky, "--port", port, "--redis-port", redis, "--node-ports", nodes.join(",")];
     const child = spawn(script, [...args.map(String), "--", ...flags], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
     const cluster = Object.assign(new Cluster(), { child, port, nodes, log: "", url: `http://127.0.0.1:${port}`, host: `127.0.0.1:${port}` });
+    cluster.restarts = [];
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (cluster.log += chunk));
+    child.stdout.on("data", (chunk) => /^restarting node/m.test(chunk) && cluster.restarts.push(performance.now()));
     open.add(cluster);
     await cluster.says("cluster ready", 30_000);
     return cluster;
