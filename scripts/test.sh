@@ -54,6 +54,11 @@ install() {
     # The brokers of the cluster suites.
     command -v redis-server >/dev/null || missing+=(redis-server)
     command -v rabbitmq-server >/dev/null || [ -x /usr/sbin/rabbitmq-server ] || missing+=(rabbitmq-server)
+    # The balancers and the monitoring in front of nodes.
+    local program
+    for program in haproxy nginx prometheus; do
+        command -v $program >/dev/null || [ -x /usr/sbin/$program ] || missing+=($program)
+    done
     if [ ${#missing[@]} -gt 0 ]; then
         local sudo=()
         [ "$(id -u)" -eq 0 ] || sudo=(sudo)
@@ -130,6 +135,7 @@ step clients node_suite clients/
 step conformance node_suite conformance/
 step hostile node_suite hostile/
 step cluster cluster_suite
+step balancer env -C interop node --test --test-concurrency=1 balancer/
 step cluster-python env -C interop CLUSTER_NODE="$target/examples/cluster_node" SOCKETIO_EMIT="$target/socketio-emit" .venv/bin/pytest -q cluster-python
 step python env -C interop INTEROP_SERVER="$target/examples/interop_server" .venv/bin/pytest -q python
 step rust-client env INTEROP_SERVER="$target/examples/interop_server" cargo test --manifest-path interop/rust-client/Cargo.toml --target-dir target/rust-client
