@@ -69,6 +69,7 @@ impl Lane {
                 return;
             }
             let lost = Arc::new(Notify::new());
+            let was_old = shared.connector.is_old();
             match self.connect(shared, attempt, &lost).await {
                 Ok((server, mut connection)) => {
                     backoff.reset();
@@ -98,6 +99,8 @@ impl Lane {
                     }
                     shared.layouts.stale();
                 }
+                // It works in the older protocol, if at all.
+                Err(_) if shared.connector.is_old() != was_old => {}
                 Err(error) => {
                     // Else it is told why there are no servers.
                     if shared.layouts.current().is_some() {

@@ -59,6 +59,7 @@ impl Layouts {
         let connector = &shared.connector;
         let mut backoff = Backoff::new(&shared.config);
         loop {
+            let was_old = connector.is_old();
             let asked = connector.layout().await;
             let wait = match asked {
                 Ok(layout) => {
@@ -74,6 +75,8 @@ impl Layouts {
                     }
                     REFRESH
                 }
+                // It works in the older protocol, if at all.
+                Err(_) if connector.is_old() != was_old => continue,
                 Err(error) => {
                     backoff.log(&error, "the servers are not known");
                     shared.progress.notify_one();

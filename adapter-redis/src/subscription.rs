@@ -82,6 +82,7 @@ impl Subscription {
         loop {
             if !is_complete {
                 let version = wanted.version();
+                let was_old = shared.connector.is_old();
                 match self.repair().await {
                     Ok(()) => {
                         is_complete = true;
@@ -94,6 +95,8 @@ impl Subscription {
                             self.outbox.push_probe(probe.begin());
                         }
                     }
+                    // It works in the older protocol, if at all.
+                    Err(_) if shared.connector.is_old() != was_old => continue,
                     Err(error) => {
                         backoff.log(&error, "not everything is subscribed");
                         self.shared.progress.notify_one();
