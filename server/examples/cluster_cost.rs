@@ -76,7 +76,7 @@ async fn main() -> Result<(), AnyError> {
     println!("{NODES} nodes with {} sockets each", flags.sockets);
 
     fetch(&nodes[0].io, &flags).await?;
-    println!("traffic of each node, with heartbeats and the adapter's own probes:");
+    println!("traffic of each node; what comes in includes what it sent itself:");
     let idle = [0; NODES];
     measure("nothing happens", &nodes, &flags, async || Ok(idle)).await?;
     for (pattern, rooms) in [
@@ -237,9 +237,12 @@ async fn join_and_leave(
     flags: &Flags,
     rooms: Option<usize>,
 ) -> usize {
-    // Steps over the rooms, so that the nodes are not in the same ones at a time.
+    // As if by chance, so that sockets do not come back to the rooms they are in.
     let name = |turn: usize| match rooms {
-        Some(rooms) => format!("room-{}", (turn * 7 + node * 31) % rooms),
+        Some(rooms) => {
+            let number = (turn * NODES + node).wrapping_mul(0x9e37_79b9) >> 12;
+            format!("room-{}", number % rooms)
+        }
         None => format!("room-of-node-{node}-{turn}"),
     };
     let mut ticks = tokio::time::interval(Duration::from_millis(1));

@@ -92,7 +92,8 @@ impl Namespace {
     ///
     /// Our nodes share the numbers, so nobody is asked, and what happened on other nodes within the
     /// last [interval](crate::ServerBuilder::room_sharing) and on the way is not in it. Only where
-    /// servers of other software are members all are asked, for 5 seconds at most.
+    /// servers of other software are members all are asked, for 5 seconds at most. The list holds
+    /// up joins while it is made, so do not ask for it often where there are very many rooms.
     pub async fn rooms(&self) -> RoomList {
         let mut rooms: HashMap<Room, u64> = HashMap::new();
         {
