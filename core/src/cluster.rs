@@ -9,6 +9,7 @@
 
 #[cfg(any(test, feature = "laws"))]
 pub mod laws;
+mod lazy;
 mod members;
 mod memory;
 mod message;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use crate::ids::{NodeId, Room};
 
+pub use lazy::LazyValue;
 pub use members::{MemberEvent, Members, MembersConfig};
 pub use memory::{Link, MemoryAdapter, MemoryBus};
 pub use message::{

@@ -174,7 +174,7 @@ impl ClusterHandler for Node {
             Operation::FetchSockets { request, .. } => {
                 let sockets = self.sockets().into_iter().map(|id| SocketSnapshot {
                     id,
-                    handshake: Value::Null,
+                    handshake: Value::Null.into(),
                     rooms: Vec::new(),
                     data: Value::Null,
                 });

@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::ask::RemoteRequest;
 use self::ask::Waiting;
 use self::rooms::Notices;
-pub(crate) use self::snapshot::remote_socket;
+pub(crate) use self::snapshot::{remote_handshake, remote_socket};
 use crate::events::{AdapterFailure, EmitError};
 use crate::metrics::{ClusterReading, Metrics};
 use crate::namespace::{Namespace, Namespaces};

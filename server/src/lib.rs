@@ -70,8 +70,8 @@ pub use namespace::{
 };
 pub use options::Options;
 pub use remote::{
-    FetchError, MissingNodes, RemoteHandshake, RemoteSocket, ServerEvent, ServerReplies,
-    ServerReply,
+    FetchError, LazyHandshake, MissingNodes, RemoteHandshake, RemoteSocket, ServerEvent,
+    ServerReplies, ServerReply,
 };
 pub use server::{Server, ServerBuilder};
 pub use socket::{Socket, SocketEmitter};

@@ -3,14 +3,15 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use socketio_core::cluster::Missing;
+use socketio_core::cluster::{LazyValue, Missing};
 use socketio_core::ids::{NodeId, Room, SocketId};
 use socketio_core::payload::Payload;
 use socketio_core::value::{self, Value, ValueError};
@@ -18,7 +19,9 @@ use tokio::sync::oneshot;
 
 use crate::ack::{AckError, BroadcastAcks};
 use crate::broadcast::{BroadcastOperator, IntoRooms};
+use crate::cluster::remote_handshake;
 use crate::events::EmitError;
+use crate::handshake::Handshake;
 use crate::namespace::Namespace;
 use crate::socket::Socket;
 
@@ -31,7 +34,7 @@ pub struct RemoteSocket {
     /// The public id.
     pub id: SocketId,
     /// The request that opened its session.
-    pub handshake: RemoteHandshake,
+    pub handshake: LazyHandshake,
     /// The rooms that it is in, the one of its own id included.
     pub rooms: Vec<Room>,
     /// What [`Socket::set_data`] attached.
@@ -61,6 +64,79 @@ pub struct RemoteHandshake {
     pub auth: Value,
 }
 
+/// A [`RemoteHandshake`], which this derefs to. It is put together when somebody looks at it, since
+/// there may be thousands of sockets and hardly anybody does.
+#[derive(Clone)]
+pub struct LazyHandshake {
+    source: Source,
+    read: OnceLock<Arc<RemoteHandshake>>,
+}
+
+#[derive(Clone)]
+enum Source {
+    Here(Arc<Handshake>, Value),
+    Elsewhere(LazyValue),
+}
+
+impl LazyHandshake {
+    fn of(socket: &Socket) -> Self {
+        let handshake = Arc::clone(socket.conn().handshake());
+        Self::new(Source::Here(handshake, socket.auth().unwrap_or_default()))
+    }
+
+    fn new(source: Source) -> Self {
+        let read = OnceLock::new();
+        Self { source, read }
+    }
+}
+
+impl From<LazyValue> for LazyHandshake {
+    fn from(told: LazyValue) -> Self {
+        Self::new(Source::Elsewhere(told))
+    }
+}
+
+impl Deref for LazyHandshake {
+    type Target = RemoteHandshake;
+
+    fn deref(&self) -> &RemoteHandshake {
+        self.read.get_or_init(|| {
+            Arc::new(match &self.source {
+                Source::Here(handshake, auth) => RemoteHandshake::of(handshake, auth.clone()),
+                Source::Elsewhere(told) => remote_handshake(told),
+            })
+        })
+    }
+}
+
+impl fmt::Debug for LazyHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl RemoteHandshake {
+    fn of(handshake: &Handshake, auth: Value) -> Self {
+        let headers = handshake.headers.iter().map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
+        });
+        Self {
+            headers: headers.collect(),
+            address: handshake
+                .address
+                .map(|address| address.ip().to_string())
+                .unwrap_or_default(),
+            secure: handshake.secure,
+            xdomain: handshake.xdomain,
+            issued: handshake.issued,
+            url: handshake.url.clone(),
+            query: handshake.query.clone(),
+            auth,
+        }
+    }
+}
+
 impl fmt::Debug for RemoteSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemoteSocket")
@@ -73,27 +149,9 @@ impl fmt::Debug for RemoteSocket {
 
 impl RemoteSocket {
     pub(crate) fn of(socket: &Socket) -> Self {
-        let handshake = socket.handshake();
-        let headers = handshake.headers.iter().map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            (name.as_str().to_owned(), value)
-        });
-        let handshake = RemoteHandshake {
-            headers: headers.collect(),
-            address: handshake
-                .address
-                .map(|address| address.ip().to_string())
-                .unwrap_or_default(),
-            secure: handshake.secure,
-            xdomain: handshake.xdomain,
-            issued: handshake.issued,
-            url: handshake.url.clone(),
-            query: handshake.query.clone(),
-            auth: socket.auth().unwrap_or_default(),
-        };
         Self {
             id: socket.id().clone(),
-            handshake,
+            handshake: LazyHandshake::of(socket),
             rooms: socket.rooms(),
             data: socket.data_value(),
             namespace: socket.namespace().clone(),

@@ -272,7 +272,7 @@ pub async fn the_contents_arrive_unchanged(fixture: &impl Fixture) {
         ResponseBody::Sockets(Vec::new()),
         ResponseBody::Sockets(vec![SocketSnapshot {
             id: SocketId::generate(),
-            handshake: Value::Object(vec![("time".to_owned(), "now".into())]),
+            handshake: Value::Object(vec![("time".to_owned(), "now".into())]).into(),
             rooms: vec![Room::from("r1")],
             data: Value::Object(vec![("n".to_owned(), 1.into())]),
         }]),

@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytestring::ByteString;
 
+use super::LazyValue;
 use crate::ids::{NodeId, RequestId, Room, SocketId};
 use crate::payload::Payload;
 use crate::target::Target;
@@ -262,7 +263,7 @@ pub struct SocketSnapshot {
     /// Its id.
     pub id: SocketId,
     /// Its handshake, with the members that Node.js gives it.
-    pub handshake: Value,
+    pub handshake: LazyValue,
     /// Its rooms, the one of its own id among them.
     pub rooms: Vec<Room>,
     /// What the application attached to it.

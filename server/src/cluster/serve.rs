@@ -89,14 +89,13 @@ impl Cluster {
             }
             (Operation::FetchSockets { target, request }, namespace) => {
                 // Also when there is none: who asks waits for every node.
-                let sockets = namespace.map(|namespace| namespace.fetch_local(&target));
-                let sockets = sockets.unwrap_or_default();
-                let sockets = sockets.iter().map(snapshot::of).collect();
+                let sockets = namespace.map(|namespace| namespace.sockets_of(&target));
+                let sockets = sockets.iter().flatten().map(snapshot::of).collect();
                 asker(request).respond(ResponseBody::Sockets(sockets));
             }
             (Operation::ListSockets { target, request }, namespace) => {
-                let sockets = namespace.map(|namespace| namespace.fetch_local(&target));
-                let ids = sockets.into_iter().flatten().map(|socket| socket.id);
+                let sockets = namespace.map(|namespace| namespace.sockets_of(&target));
+                let ids = sockets.iter().flatten().map(|socket| socket.id().clone());
                 asker(request).respond(ResponseBody::SocketIds(ids.collect()));
             }
             (Operation::ListRooms { request }, namespace) => {

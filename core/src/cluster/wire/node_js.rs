@@ -191,7 +191,7 @@ fn snapshot(part: Part<'_>) -> Result<SocketSnapshot, WireError> {
     let value = |part: Option<Part<'_>>| part.map_or(Ok(Value::Null), Part::value);
     Ok(SocketSnapshot {
         id: SocketId::from(&*id),
-        handshake: value(handshake)?,
+        handshake: value(handshake)?.into(),
         rooms: self::names("rooms", rooms)?.into_vec(),
         data: value(data)?,
     })
@@ -199,7 +199,7 @@ fn snapshot(part: Part<'_>) -> Result<SocketSnapshot, WireError> {
 
 pub(super) fn has_bytes(sockets: &[SocketSnapshot]) -> bool {
     let mut sockets = sockets.iter();
-    sockets.any(|socket| socket.handshake.has_bytes() || socket.data.has_bytes())
+    sockets.any(|socket| socket.handshake.read().has_bytes() || socket.data.has_bytes())
 }
 
 /// Writes the member `sockets`.
@@ -211,7 +211,7 @@ pub(super) fn write_sockets(writer: &mut Writer, sockets: &[SocketSnapshot]) {
         writer.key("id");
         writer.str(socket.id.as_str());
         writer.key("handshake");
-        writer.value(&socket.handshake);
+        writer.value(&socket.handshake.read());
         writer.key("rooms");
         writer.strs(&socket.rooms);
         writer.key("data");

@@ -152,7 +152,7 @@ fn snapshot() -> impl Strategy<Value = SocketSnapshot> {
     let socket = (name(), value::arbitrary(), rooms(), value::arbitrary());
     socket.prop_map(|(id, handshake, rooms, data)| SocketSnapshot {
         id: SocketId::from(id),
-        handshake,
+        handshake: handshake.into(),
         rooms,
         data,
     })

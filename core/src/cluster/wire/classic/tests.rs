@@ -264,7 +264,8 @@ fn answers_of_node_are_understood() {
     assert_eq!(socket.id, SocketId::from("X2L1Tid-WtfYDMzLAAAB"));
     assert_eq!(socket.rooms.len(), 4);
     assert_eq!(socket.data.get("name"), Some(&"x".into()));
-    let query = socket.handshake.get("query");
+    let handshake = socket.handshake.read();
+    let query = handshake.get("query");
     assert_eq!(query.and_then(|query| query.get("EIO")), Some(&"4".into()));
 }
 

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 
 use crate::cluster::wire::{Decoded, WireError};
 use crate::cluster::{
-    ClusterMessage, ClusterResponse, NamespaceRooms, Operation, ResponseBody, RoomNews,
+    ClusterMessage, ClusterResponse, LazyValue, NamespaceRooms, Operation, ResponseBody, RoomNews,
     SocketSnapshot,
 };
 use crate::ids::{NodeId, RequestId, SocketId};
@@ -309,11 +309,19 @@ impl<'r, 'a> Fields<'r, 'a> {
         Ok(value.unwrap_or_default())
     }
 
+    fn lazy(&mut self, name: &'static str) -> Result<LazyValue, WireError> {
+        let reader = self.enter(name)?;
+        let before = reader.rest();
+        skip(reader)?;
+        let (value, _) = before.split_at(before.len() - reader.rest().len());
+        Ok(LazyValue::skipped(value))
+    }
+
     fn snapshot(reader: &mut Reader<'a>, input: &'a Bytes) -> Result<SocketSnapshot, WireError> {
         let mut fields = Fields::open(reader, input, "snapshot")?;
         let snapshot = SocketSnapshot {
             id: fields.str("socket")?.into(),
-            handshake: fields.value("handshake")?,
+            handshake: fields.lazy("handshake")?,
             rooms: fields.names("rooms")?,
             data: fields.value("data")?,
         };

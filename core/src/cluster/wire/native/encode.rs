@@ -170,7 +170,7 @@ pub(super) fn response(response: &ClusterResponse) -> Vec<u8> {
             for socket in sockets {
                 write_array_header(&mut out, 4);
                 write_str(&mut out, socket.id.as_str());
-                write_value(&mut out, &socket.handshake);
+                socket.handshake.write(&mut out);
                 write_list(&mut out, &socket.rooms);
                 write_value(&mut out, &socket.data);
             }

@@ -116,7 +116,7 @@ fn body() -> impl Strategy<Value = ResponseBody> + Clone {
     let snapshot = (text(), value::arbitrary(), texts(), value::arbitrary()).prop_map(
         |(id, handshake, rooms, data)| SocketSnapshot {
             id: id.into(),
-            handshake,
+            handshake: handshake.into(),
             rooms,
             data,
         },
@@ -286,7 +286,7 @@ fn the_bytes_stay_as_they_are() {
     );
     let sockets = answer(ResponseBody::Sockets(vec![SocketSnapshot {
         id: "s1".into(),
-        handshake: Value::Object(vec![("secure".to_owned(), false.into())]),
+        handshake: Value::Object(vec![("secure".to_owned(), false.into())]).into(),
         rooms: vec!["s1".into()],
         data: Value::Null,
     }]));
