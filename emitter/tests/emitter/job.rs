@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use socketio_emitter::{AdapterError, AskError, EmitError, Emitter, EmitterConfig, FlushError};
 
 use crate::client::until;
@@ -22,6 +23,8 @@ pub(crate) async fn outage(cluster: &mut Cluster, config: &EmitterConfig, mut br
     let hasty = config.flush_timeout(short);
     let hasty = hasty.connect_timeout(Duration::from_secs(2));
     let io = Emitter::connect_with(hasty).await.expect("a broker");
+    let narrow = patient.clone().max_queued_bytes(10_000_usize);
+    let narrow = Emitter::connect_with(narrow).await.expect("a broker");
     let patient = Emitter::connect_with(patient).await.expect("a broker");
     reach(&io, "a", &mut cluster.a, "before").await;
     cluster.fence_behind(&io).await;
@@ -44,6 +47,12 @@ pub(crate) async fn outage(cluster: &mut Cluster, config: &EmitterConfig, mut br
         matches!(late, Err(FlushError::Timeout { queued: ROOM })),
         "{late:?}"
     );
+    until("another notices", || !narrow.status().up).await;
+    let kilobytes = Bytes::from(vec![0; 4000]);
+    for room in [true, true, false] {
+        let sent = narrow.to("nobody").emit("bytes", kilobytes.clone());
+        assert_eq!(sent.is_ok(), room, "{sent:?}");
+    }
     let asked = io.count().await;
     assert!(matches!(asked, Err(AskError::Away)), "{asked:?}");
     // A job that ends now waits for the broker.
@@ -53,6 +62,7 @@ pub(crate) async fn outage(cluster: &mut Cluster, config: &EmitterConfig, mut br
 
     broker.start();
     closing.await.expect("no panic").expect("taken");
+    narrow.close().await.expect("taken");
     for client in [&mut cluster.a, &mut cluster.b] {
         for number in 0..ROOM {
             assert_eq!(client.expect::<usize>("kept").await, number);
