@@ -96,7 +96,7 @@ class Scene {
 
 /** Runs the command; how it ended and what it said. */
 async function run(scene, args, input = "") {
-  const child = spawn(command, ["--url", scene.url, "--mode", scene.mode, "--prefix", scene.prefix, ...args], { stdio: "pipe" });
+  const child = spawn(command, ["--url", scene.url, "--mode", scene.mode, "--prefix", scene.prefix, ...args], { stdio: "pipe", env: { ...process.env, RUST_LOG: undefined } });
   const said = { out: "", errors: "" };
   child.stdout.setEncoding("utf8").on("data", (text) => (said.out += text));
   child.stderr.setEncoding("utf8").on("data", (text) => (said.errors += text));
