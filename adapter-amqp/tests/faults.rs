@@ -235,7 +235,7 @@ async fn blocked(rabbit: &RabbitMq) {
         let start = Instant::now();
         let full = matches!(a.publish(), Err(AdapterError::QueueFull));
         assert!(
-            start.elapsed() < Duration::from_millis(200),
+            start.elapsed() < Duration::from_secs(1),
             "publishing never waits"
         );
         refused += u64::from(full);
