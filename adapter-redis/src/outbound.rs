@@ -141,6 +141,16 @@ impl OutQueue {
         self.filled.notify_one();
     }
 
+    /// Puts back a probe that was not sent, unless a newer one waits.
+    pub(crate) fn return_probe(&self, probe: Outgoing) {
+        let mut inner = self.inner.lock();
+        if inner.front().is_none_or(|first| !first.is_probe) {
+            inner.push_front(probe);
+        }
+        drop(inner);
+        self.filled.notify_one();
+    }
+
     /// Puts back what was not accepted, before everything else.
     pub(crate) fn put_back(&self, messages: Vec<Outgoing>) {
         let bytes: usize = messages.iter().map(Outgoing::size).sum();

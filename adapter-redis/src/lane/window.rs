@@ -25,6 +25,9 @@ const WINDOW_BYTES: usize = 1 << 20;
 /// over never waits.
 const WINDOW_BATCHES: usize = 32;
 
+/// For the last answers of a connection that is given up.
+const FAREWELL: Duration = Duration::from_millis(50);
+
 /// Why no more is sent on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -80,15 +83,22 @@ impl<'a> Window<'a> {
     /// Sends what is queued until there is a reason to stop.
     pub(super) async fn pump(mut self, server: &Server, lost: &Notify) -> End {
         let end = self.pump_on(server, lost).await;
-        // What was not confirmed may have arrived or not. What failed is known here at once.
-        while let Some((batch, replies)) = self.under_way.next().await {
-            self.sent.pop_front();
-            self.account(batch, replies);
+        // What was not confirmed may have arrived or not. What failed is known here at once; a
+        // connection that neither answers nor breaks is not waited for.
+        if timeout(FAREWELL, self.drain()).await.is_err() {
+            self.under_way = FuturesOrdered::new();
         }
         if !self.refused.is_empty() {
             self.queue.put_back(std::mem::take(&mut self.refused));
         }
         end
+    }
+
+    async fn drain(&mut self) {
+        while let Some((batch, replies)) = self.under_way.next().await {
+            self.sent.pop_front();
+            self.account(batch, replies);
+        }
     }
 
     async fn pump_on(&mut self, server: &Server, lost: &Notify) -> End {
@@ -217,7 +227,7 @@ impl<'a> Window<'a> {
                     batch.into_iter().partition(|message| message.is_probe);
                 // It does no harm if it comes twice.
                 for probe in probes {
-                    self.queue.push_probe(probe);
+                    self.queue.return_probe(probe);
                 }
                 let lost = lost.len();
                 tracing::debug!(%error, lost, "the fate of messages is unknown");

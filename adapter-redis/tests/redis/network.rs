@@ -71,3 +71,35 @@ async fn a_node_that_has_become_deaf_knows_it_by_its_own_probe() {
         node.adapter.close().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_a_firewall_forgot_are_given_up() {
+    let server = Redis::start();
+    for protocol in [3, 2] {
+        let relay = Relay::to(server.port()).await;
+        let mut config = RedisConfig::new(format!("{}?protocol={protocol}", relay.url()));
+        config.heartbeat_interval = Duration::from_millis(100);
+        config.heartbeat_timeout = Duration::from_millis(300);
+        config.prefix = format!("forgot{protocol}");
+        let a = Node::start(&config).await;
+        let b = Node::start(&config).await;
+        until("both are up", || a.is_up() && b.is_up()).await;
+        relay.forget();
+        let forgotten = Instant::now();
+        // What is sent into the void is given up, too.
+        for number in 1..=100 {
+            a.publish(number).expect("there is room");
+        }
+        let again = |node: &Node| node.heard.connected.lock().len() == 2;
+        until("both are up again", || again(&a) && again(&b)).await;
+        let again = forgotten.elapsed();
+        assert!(again < Duration::from_secs(3), "{again:?}");
+        a.publish(101).expect("there is room");
+        until("it arrives", || b.numbers().last() == Some(&101)).await;
+        let missing = 101 - b.numbers().len() as u64;
+        let status = a.adapter.status();
+        assert!(missing <= status.dropped_out, "{missing}, {status:?}");
+        a.adapter.close().await;
+        b.adapter.close().await;
+    }
+}

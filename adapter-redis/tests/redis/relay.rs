@@ -11,6 +11,8 @@ use tokio_util::task::AbortOnDropHandle;
 pub(crate) struct Relay {
     port: u16,
     state: watch::Sender<State>,
+    /// Connections before this number are forgotten.
+    known: watch::Sender<u64>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -30,26 +32,41 @@ impl Relay {
         let listener = listener.expect("a port is free");
         let port = listener.local_addr().expect("it listens").port();
         let state = watch::Sender::new(State::Open);
-        let watched = state.clone();
+        let known = watch::Sender::new(0);
+        let watched = (state.clone(), known.clone());
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let state = watched.subscribe();
+                let (state, mut known) = (watched.0.subscribe(), watched.1.subscribe());
+                let own = *known.borrow_and_update();
                 // For as long as the runtime of the test.
                 tokio::spawn(async move {
                     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await;
                     let Ok(server) = server else { return };
                     let (from_client, to_client) = client.into_split();
                     let (from_server, to_server) = server.into_split();
-                    tokio::join!(
-                        hand_on(from_client, to_server, state.clone()),
-                        hand_on(from_server, to_client, state),
-                    );
+                    let moving = async {
+                        tokio::join!(
+                            hand_on(from_client, to_server, state.clone()),
+                            hand_on(from_server, to_client, state),
+                        )
+                    };
+                    let forgotten = async {
+                        // Neither side is told: both ends stay open.
+                        let _ = known.wait_for(|&known| known > own).await;
+                    };
+                    let mut moving = std::pin::pin!(moving);
+                    tokio::select! {
+                        _ = &mut moving => return,
+                        () = forgotten => {}
+                    }
+                    std::future::pending::<()>().await;
                 });
             }
         });
         Self {
             port,
             state,
+            known,
             _task: AbortOnDropHandle::new(task),
         }
     }
@@ -64,6 +81,12 @@ impl Relay {
 
     pub(crate) fn deafen(&self) {
         self.state.send_replace(State::Deaf);
+    }
+
+    /// Nothing moves any more on the connections of now, as when a firewall has forgotten them. New
+    /// ones work.
+    pub(crate) fn forget(&self) {
+        self.known.send_modify(|known| *known += 1);
     }
 
     pub(crate) fn mend(&self) {
