@@ -42,8 +42,9 @@ pub struct RedisConfig {
     /// What the names of all channels begin with: `key` or `channelPrefix` in Node.js. `socket.io`
     /// by default.
     pub prefix: String,
-    /// Also speaks the dialect of python-socketio, on channels of `PUBLISH` in all modes. For nodes
-    /// only; an emitter translates itself. Off by default.
+    /// Also speaks the dialect of python-socketio, on channels of `PUBLISH` in all modes. Kombu puts
+    /// the number of the database before their names: `/0.socketio`. For nodes only; an emitter
+    /// translates itself. Off by default.
     pub python: Option<PythonConfig>,
     /// The ACL user, if the URL names none.
     pub username: Option<String>,
