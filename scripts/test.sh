@@ -59,10 +59,17 @@ install() {
     for program in haproxy nginx prometheus; do
         command -v $program >/dev/null || [ -x /usr/sbin/$program ] || missing+=($program)
     done
+    command -v systemd-analyze >/dev/null || missing+=(systemd)
     if [ ${#missing[@]} -gt 0 ]; then
         local sudo=()
         [ "$(id -u)" -eq 0 ] || sudo=(sudo)
         "${sudo[@]}" apt-get update && without_services "${sudo[@]}" -- "${missing[@]}" || return 1
+    fi
+    if ! command -v docker-compose >/dev/null; then
+        # Only to read a file: without Docker itself.
+        local sudo=()
+        [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+        "${sudo[@]}" apt-get update && without_services "${sudo[@]}" -- --no-install-recommends docker-compose || return 1
     fi
     local folder
     for folder in interop interop/browser; do
