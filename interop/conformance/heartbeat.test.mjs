@@ -36,8 +36,8 @@ async function upgraded(session) {
 
 describe("revision 4, the server pings", () => {
   test("over WebSocket, after the interval, and again after each pong", async () => {
-    const ws = await Ws.open(server);
     const elapsed = clock();
+    const ws = await Ws.open(server);
     for (let round = 1; round <= 3; round += 1) {
       assert.equal(await ws.nextPacket(), "2");
       atLeast(elapsed(), round * pingInterval);
@@ -47,8 +47,8 @@ describe("revision 4, the server pings", () => {
   });
 
   test("over polling", async () => {
-    const session = await Polling.open(server);
     const elapsed = clock();
+    const session = await Polling.open(server);
     for (let round = 1; round <= 3; round += 1) {
       assert.equal((await session.get()).text, "2");
       atLeast(elapsed(), round * pingInterval);
@@ -57,8 +57,8 @@ describe("revision 4, the server pings", () => {
   });
 
   test("and closes a silent client after the timeout", async () => {
-    const ws = await Ws.connect(server);
     const elapsed = clock();
+    const ws = await Ws.connect(server);
     assert.equal(await ws.closeCode(), 1005);
     atLeast(elapsed(), pingInterval + pingTimeout);
     assert.equal(await server.reason(ws.id), "ping timeout");
@@ -80,8 +80,8 @@ describe("revision 4, the server pings", () => {
   });
 
   test("a pong unasked for does no harm and starts nothing", async () => {
-    const ws = await Ws.connect(server);
     const elapsed = clock();
+    const ws = await Ws.connect(server);
     for (let index = 0; index < 100; index += 1) ws.send("3");
     ws.send('42["message",1]');
     assert.equal(await ws.next(), '42["message-back",1]');
@@ -142,8 +142,8 @@ describe("revision 3, the client pings", () => {
   });
 
   test("every ping is a new lease", async () => {
-    const ws = await open();
     const elapsed = clock();
+    const ws = await open();
     while (elapsed() < 2 * (pingInterval + pingTimeout)) {
       ws.send("2");
       assert.equal(await ws.nextPacket(), "3");

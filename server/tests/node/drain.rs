@@ -40,11 +40,19 @@ fn readiness_goes_first_and_a_second_signal_forces() {
     assert_eq!(node.wait().code(), Some(128 + 15));
 }
 
+/// What ends the session. A noop comes before it if no poll was waiting, as in Node.
+fn farewell(session: &mut Session) -> String {
+    match session.receive() {
+        noop if noop == "6" => session.receive(),
+        packet => packet,
+    }
+}
+
 #[test]
 fn clients_lose_their_transport_and_may_come_back() {
     let node = Node::start(&[]);
     let mut session = Session::open(node.address());
-    let poll = std::thread::spawn(move || session.receive());
+    let poll = std::thread::spawn(move || farewell(&mut session));
     node.signal(Signal::INT);
     // An Engine.IO close. A Socket.IO DISCONNECT ("41") would keep clients from reconnecting.
     assert_eq!(poll.join().expect("answer"), "1");
@@ -61,7 +69,7 @@ fn a_client_between_two_polls_is_told_too() {
     node.signal(Signal::TERM);
     node.wait_for("draining");
     // Each request of this client is a connection of its own.
-    assert_eq!(session.receive(), "1");
+    assert_eq!(farewell(&mut session), "1");
     node.wait_for("drained");
     assert_eq!(node.wait().code(), Some(0));
 }

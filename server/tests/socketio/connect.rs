@@ -224,7 +224,7 @@ async fn an_early_event_without_handler_waits_for_the_end_of_the_connection_hand
 
 #[tokio::test]
 async fn a_connection_without_namespace_is_closed_in_time() {
-    let served = serve(Server::builder().connect_timeout(Duration::from_millis(50))).await;
+    let served = serve(Server::builder().connect_timeout(Duration::from_millis(500))).await;
     let mut idle = served.open().await;
     let mut client = served.client().await;
     idle.expect_close().await;
