@@ -1,6 +1,7 @@
 // A deploy: all three nodes are restarted, one after the other, under clients and traffic.
 
 import assert from "node:assert/strict";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { test } from "node:test";
 import { io } from "socket.io-client";
 import { ask, event } from "../lib/clients.mjs";
@@ -97,6 +98,8 @@ for (const balancer of (process.env.ROLLING_BALANCERS ?? "haproxy").split(",")) 
     t.after(silence);
     await until(() => heard.size > PUBLISHERS, () => "traffic");
 
+    const delay = monitorEventLoopDelay({ resolution: 10 });
+    delay.enable();
     await cluster.roll(80_000);
     const rolled = performance.now();
     await until(() => clients.every(({ socket }) => socket.connected), () => `clients: ${clients.filter(({ socket }) => socket.connected).length} connected`, 20_000);
@@ -114,7 +117,7 @@ for (const balancer of (process.env.ROLLING_BALANCERS ?? "haproxy").split(",")) 
     const copies = [...heard.values()].reduce((a, b) => a + b, 0);
     note(`events: ${emitted} published, ${echoes} echoes, ${open()} not acknowledged; of the published and acknowledged ones lost: ${unheard().length} (three observers heard ${copies} copies)`);
     assert.deepEqual({ unacknowledged: open(), lost: unheard() }, { unacknowledged: 0, lost: [] });
-    assert.ok(emitted > PUBLISHERS * 50, `${emitted} events`);
+    assert.ok(emitted > PUBLISHERS * 20, `${emitted} events`);
 
     // Everybody was moved, and nobody more often than there were restarts.
     const moves = clients.map(({ disconnects }) => disconnects.length);
@@ -124,7 +127,11 @@ for (const balancer of (process.env.ROLLING_BALANCERS ?? "haproxy").split(",")) 
     assert.ok(moves.every((count) => count <= 3), `${Math.max(...moves)} disconnections of one client`);
     assert.equal(clients.filter(({ disconnects }) => disconnects.some(({ at }) => at > started)).length > 0, true);
 
-    // The rate at which they came back, for each node that went.
+    delay.disable();
+    // The rate at which they came back, for each node that went. When this process stands still, because the machine is
+    // busy, what came meanwhile is seen at once.
+    const stall = delay.max / 1e9;
+    note(`this process stood still for at most ${(stall * 1_000).toFixed(0)} ms`);
     assert.equal(cluster.restarts.length, 3);
     const reconnects = clients.flatMap(({ connects }) => connects.slice(1));
     cluster.restarts.forEach((begin, index) => {
@@ -133,9 +140,10 @@ for (const balancer of (process.env.ROLLING_BALANCERS ?? "haproxy").split(",")) 
       // A node closes few connections faster than the window would allow.
       const window = Math.min(WINDOW, during.length * 0.005);
       const [most, bound] = [peak(during), (1.5 * during.length) / window];
+      const allowed = bound * (1 + stall);
       const gone = clients.flatMap(({ disconnects }) => disconnects.map(({ at }) => at)).filter((at) => at >= begin && at < end);
       note(`node${index + 1}: ${during.length} clients came back, at most ${most} in a second (closed: ${peak(gone)}); 1.5 × clients of the node / drain window = ${Math.round(bound)}`);
-      assert.ok(during.length > 0 && most <= bound, `${most} reconnections in one second`);
+      assert.ok(during.length > 0 && most <= allowed, `${most} reconnections in one second, ${Math.round(allowed)} allowed`);
     });
   });
 }
