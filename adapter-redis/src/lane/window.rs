@@ -1,6 +1,8 @@
 //! Messages on their way over one connection.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -137,7 +139,7 @@ impl<'a> Window<'a> {
                         return End::Lost;
                     }
                 }
-                () = self.queue.filled(), if may_fill => {}
+                () = self.queue.filled(), if may_fill => behind_the_others().await,
                 () = lost.notified() => return End::Lost,
                 Ok(()) = doubts.changed() => doubts.mark_changed(),
                 () = self.shared.closing.cancelled(), if self.under_way.is_empty() => {}
@@ -262,6 +264,21 @@ impl<'a> Window<'a> {
             }
         }
     }
+}
+
+/// Lets what else is ready on this thread go first. A broadcast wakes the lane last, so it would go before the node's own
+/// clients are written to; and what is published meanwhile leaves in the same batch.
+async fn behind_the_others() {
+    let mut is_behind = false;
+    poll_fn(|cx| {
+        if is_behind {
+            return Poll::Ready(());
+        }
+        is_behind = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Drop for Window<'_> {
