@@ -1,0 +1,144 @@
+//! What a run is shown as: the table at the end, files, and two results side by side.
+
+mod chart;
+mod compare;
+mod html;
+mod table;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use hdrhistogram::Histogram;
+
+use crate::exit::{Code, Failure};
+use crate::outcome::Outcome;
+use crate::settings::Settings;
+
+pub use compare::comparison;
+pub use html::html;
+pub use table::table;
+
+/// The files that are to be written.
+#[derive(Debug, Clone, Default)]
+pub struct Outputs {
+    json: Option<PathBuf>,
+    html: Option<PathBuf>,
+    hgrm: Option<PathBuf>,
+}
+
+impl Outputs {
+    /// Checks, before anything is sent, that all files can be written.
+    ///
+    /// # Errors
+    ///
+    /// With the first that cannot.
+    pub fn check(settings: &Settings) -> Result<Self, Failure> {
+        let outputs = Self {
+            json: settings.json.clone(),
+            html: settings.html.clone(),
+            hgrm: settings.hgrm.clone(),
+        };
+        for file in [&outputs.json, &outputs.html, &outputs.hgrm]
+            .into_iter()
+            .flatten()
+        {
+            let part = part(file);
+            std::fs::File::create(&part).map_err(|error| cannot(file, &error))?;
+            std::fs::remove_file(&part).map_err(|error| cannot(file, &error))?;
+            if file.is_dir() {
+                return Err(cannot(file, &"it is a folder"));
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// Writes them; each is there as a whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// With the first that cannot be written.
+    pub fn write(&self, outcome: &Outcome) -> Result<(), Failure> {
+        if let Some(file) = &self.json {
+            let mut json =
+                serde_json::to_vec_pretty(outcome).map_err(|error| cannot(file, &error))?;
+            json.push(b'\n');
+            write(file, &json)?;
+        }
+        if let Some(file) = &self.html {
+            write(file, html(outcome).as_bytes())?;
+        }
+        if let Some(file) = &self.hgrm {
+            for (measure, latency) in &outcome.latency {
+                if let Some(histogram) = latency.histogram.histogram() {
+                    let mut name = file.file_name().unwrap_or_default().to_owned();
+                    name.push(format!("-{}.hgrm", measure.name()));
+                    write(&file.with_file_name(name), hgrm(histogram).as_bytes())?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cannot(file: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Code::CannotCreate, format!("{}: {error}", file.display()))
+}
+
+fn part(file: &Path) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    file.with_file_name(name)
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let part = part(file);
+    let written = std::fs::File::create(&part).and_then(|mut open| {
+        open.write_all(bytes)?;
+        open.sync_all()
+    });
+    let moved = written.and_then(|()| std::fs::rename(&part, file));
+    moved.map_err(|error| {
+        let _ = std::fs::remove_file(&part);
+        cannot(file, &error)
+    })
+}
+
+/// The text that plotters of HDR histograms read; values in milliseconds.
+#[must_use]
+pub fn hgrm(histogram: &Histogram<u64>) -> String {
+    let mut out = format!(
+        "{:>12} {:>14} {:>10} {:>14}\n\n",
+        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+    );
+    let mut total = 0;
+    for step in histogram.iter_quantiles(5) {
+        total += step.count_since_last_iteration();
+        let (value, share) = (
+            step.value_iterated_to() as f64 / 1000.0,
+            step.quantile_iterated_to(),
+        );
+        if share < 1.0 {
+            out.push_str(&format!(
+                "{value:12.3} {share:2.12} {total:10} {:14.2}\n",
+                1.0 / (1.0 - share)
+            ));
+        } else {
+            out.push_str(&format!("{value:12.3} {share:2.12} {total:10}\n"));
+        }
+    }
+    let ms = |value: f64| value / 1000.0;
+    out.push_str(&format!(
+        "#[Mean    = {:12.3}, StdDeviation   = {:12.3}]\n#[Max     = {:12.3}, Total count    = {:12}]\n\
+         #[Buckets = {:12}, SubBuckets     = {:12}]\n",
+        ms(histogram.mean()),
+        ms(histogram.stdev()),
+        ms(histogram.max() as f64),
+        histogram.len(),
+        histogram.buckets(),
+        2048,
+    ));
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,399 @@
+//! [`work`]: one process's share of a run. It moves events and commands between
+//! [`Load`] and the sockets, and reports to whoever leads the run.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use socketio_core::frame::Frame;
+use socketio_emitter::{Emitter, EmitterConfig};
+use tokio::sync::{Notify, mpsc};
+
+use crate::audit::{AuditTotals, Ledger};
+use crate::clock::{Alarm, cpu_seconds, now, waited_seconds};
+use crate::exit::Failure;
+use crate::load::{ClientEvent, Command, Load};
+use crate::measure::{Second, Stage};
+use crate::net::{self, Connector, Host, Link, NetError};
+use crate::plan::{Broker, Plan, Share};
+use crate::session::SessionEvent;
+
+/// What the leader says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Order {
+    /// Send from this time on.
+    Begin(u64),
+    /// Stop sending now.
+    Stop,
+    /// What all publishers sent: finish the audit.
+    Finish(Ledger),
+}
+
+/// What a worker says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Report {
+    /// So many clients of so many are ready.
+    Progress(u32, u32),
+    /// All that will be ready are.
+    Ready,
+    /// A second is over.
+    Second(Box<Second>),
+    /// Nothing is under way any more; what was published.
+    Drained(Ledger),
+    /// The audit is done.
+    Done(AuditTotals),
+    /// It cannot go on.
+    Failed(Failure),
+}
+
+struct Shell {
+    plan: Arc<Plan>,
+    share: Share,
+    connector: Rc<Connector>,
+    load: RefCell<Load>,
+    links: RefCell<Vec<Option<Rc<Link>>>>,
+    emitter: Option<Emitter>,
+    changed: Notify,
+}
+
+/// How often it is looked, at the end, whether everything has come.
+const LOOK: u64 = 100_000;
+/// Frames that may wait for one client's socket, if the server does not read.
+const MAX_QUEUED: usize = 10_000;
+/// Less than this is no second worth telling.
+const BLINK: u64 = 50_000;
+/// A second.
+const SECOND: u64 = 1_000_000;
+
+/// Does a share of the run, on a local set of tasks.
+///
+/// # Errors
+///
+/// With what makes the run impossible.
+pub async fn work(
+    plan: Arc<Plan>,
+    share: Share,
+    connector: Rc<Connector>,
+    mut orders: mpsc::Receiver<Order>,
+    reports: mpsc::Sender<Report>,
+) -> Result<(), Failure> {
+    crate::limits::check_descriptors(&plan, share)?;
+    let emitter = match &plan.broker {
+        Some(broker) => Some(connect_emitter(broker).await?),
+        None => None,
+    };
+    let alarm = Alarm::new().map_err(|error| Failure::system(format!("no timer: {error}")))?;
+    let load = Load::new(Arc::clone(&plan), share, now());
+    let shell = Rc::new(Shell {
+        links: RefCell::new(vec![None; share.of(plan.timetable.most_clients()) as usize]),
+        load: RefCell::new(load),
+        emitter,
+        connector,
+        share,
+        changed: Notify::new(),
+        plan,
+    });
+    let mut clock = Ticks::new(&shell.plan);
+    let mut state = State::Connecting;
+    loop {
+        let time = now();
+        shell.load.borrow_mut().handle_time(time);
+        shell.act();
+        for report in clock.tick(&shell, &mut state, time)? {
+            let done = matches!(report, Report::Done(_));
+            // Whoever led is gone: so are we.
+            if reports.send(report).await.is_err() || done {
+                shell.close_all().await;
+                return Ok(());
+            }
+        }
+        let next = shell.load.borrow().next_time().min(clock.next(&state));
+        tokio::select! {
+            slept = alarm.until(next) => slept.map_err(|error| Failure::system(format!("no timer: {error}")))?,
+            order = orders.recv() => match order {
+                Some(Order::Begin(at)) => {
+                    alarm.until(at).await.map_err(|error| Failure::system(error.to_string()))?;
+                    state = clock.begin(&shell, at);
+                }
+                Some(Order::Stop) => clock.stop_early(&mut state),
+                Some(Order::Finish(ledger)) => {
+                    state = State::Finishing { ledger, deadline: now() + shell.plan.drain.as_micros() };
+                }
+                None => return Ok(()),
+            },
+            () = shell.changed.notified() => {}
+        }
+    }
+}
+
+async fn connect_emitter(broker: &Broker) -> Result<Emitter, Failure> {
+    let mut config = EmitterConfig::new(broker.url.clone()).mode(broker.mode);
+    if let Some(prefix) = &broker.prefix {
+        config = config.prefix(prefix.clone()).exchange(prefix.clone());
+    }
+    Emitter::connect_with(config).await.map_err(|error| {
+        let source = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        Failure::unavailable(format!("{error}{}", source.unwrap_or_default()))
+    })
+}
+
+enum State {
+    Connecting,
+    /// The leader knows that we are ready.
+    Waiting,
+    Sending {
+        end: u64,
+        measure: u64,
+    },
+    Draining {
+        deadline: u64,
+    },
+    /// The leader knows what we sent.
+    Drained,
+    Finishing {
+        ledger: Ledger,
+        deadline: u64,
+    },
+}
+
+/// What happens by the clock besides the load: seconds and stages.
+struct Ticks {
+    second: u64,
+    cpu: f64,
+    waited: f64,
+    best: u32,
+    progress: u64,
+    patience: u64,
+}
+
+impl Ticks {
+    fn new(plan: &Plan) -> Self {
+        Self {
+            second: now() + SECOND,
+            cpu: cpu_seconds(),
+            waited: waited_seconds(),
+            best: 0,
+            progress: now(),
+            patience: plan.connect_timeout.as_micros() + 2 * SECOND,
+        }
+    }
+
+    fn next(&self, state: &State) -> u64 {
+        let stage = match state {
+            State::Sending { end, measure } if *measure > now() => (*end).min(*measure),
+            State::Sending { end, .. } => *end,
+            State::Draining { .. } | State::Finishing { .. } => now() + LOOK,
+            State::Connecting => now() + LOOK,
+            State::Waiting | State::Drained => u64::MAX,
+        };
+        stage.min(self.second)
+    }
+
+    fn begin(&mut self, shell: &Rc<Shell>, at: u64) -> State {
+        let mut load = shell.load.borrow_mut();
+        load.begin(at);
+        drop(load);
+        shell.act();
+        self.second = at + SECOND;
+        let plan = &shell.plan;
+        State::Sending {
+            end: at + plan.timetable.length(),
+            measure: at + plan.warmup.as_micros(),
+        }
+    }
+
+    fn stop_early(&self, state: &mut State) {
+        if let State::Sending { end, .. } = state {
+            *end = now();
+        }
+    }
+
+    fn take(&mut self, shell: &Shell, time: u64) -> Report {
+        let cpu = cpu_seconds();
+        let used = cpu - std::mem::replace(&mut self.cpu, cpu);
+        let waited = waited_seconds();
+        let idle = waited - std::mem::replace(&mut self.waited, waited);
+        Report::Second(Box::new(
+            shell.load.borrow_mut().take_second(time, used, idle),
+        ))
+    }
+
+    fn tick(
+        &mut self,
+        shell: &Rc<Shell>,
+        state: &mut State,
+        time: u64,
+    ) -> Result<Vec<Report>, Failure> {
+        let mut reports = Vec::new();
+        if time >= self.second {
+            reports.push(self.take(shell, time));
+            // A pause of the process leaves out seconds.
+            self.second += SECOND * ((time - self.second) / SECOND + 1);
+        }
+        match state {
+            State::Connecting => {
+                let (ready, wanted) = shell.load.borrow().readiness();
+                if ready > self.best {
+                    self.best = ready;
+                    self.progress = time;
+                }
+                reports.push(Report::Progress(ready, wanted));
+                let stuck = time.saturating_sub(self.progress) > self.patience;
+                if ready >= wanted || stuck {
+                    if shell.load.borrow().never_ready() && wanted > 0 {
+                        return Err(Failure::unavailable(
+                            "no client could connect and join its rooms",
+                        ));
+                    }
+                    reports.push(self.take(shell, time));
+                    reports.push(Report::Ready);
+                    *state = State::Waiting;
+                }
+            }
+            State::Sending { end, measure } => {
+                let stage = shell.load.borrow().stage();
+                if stage == Stage::Warmup && time >= *measure {
+                    // What a whole second has left is little; it goes with the next one.
+                    if time + SECOND > self.second + BLINK {
+                        reports.push(self.take(shell, time));
+                    }
+                    shell.load.borrow_mut().measure();
+                }
+                if time >= *end {
+                    if time + SECOND > self.second + BLINK {
+                        reports.push(self.take(shell, time));
+                    }
+                    shell.load.borrow_mut().stop();
+                    shell.act();
+                    *state = State::Draining {
+                        deadline: time + shell.plan.drain.as_micros(),
+                    };
+                }
+            }
+            State::Draining { deadline } => {
+                if shell.load.borrow().is_drained() || time >= *deadline {
+                    reports.push(Report::Drained(shell.load.borrow().ledger()));
+                    *state = State::Drained;
+                }
+            }
+            State::Finishing { ledger, deadline } => {
+                let audit = shell.load.borrow().audit(ledger);
+                if (audit.lost == 0 && audit.lost_unconfirmed == 0) || time >= *deadline {
+                    reports.push(self.take(shell, time));
+                    reports.push(Report::Done(audit));
+                }
+            }
+            State::Waiting | State::Drained => {}
+        }
+        Ok(reports)
+    }
+}
+
+impl Shell {
+    /// Does what the load wants done.
+    fn act(self: &Rc<Self>) {
+        loop {
+            let command = self.load.borrow_mut().next_command();
+            let Some(command) = command else { return };
+            match command {
+                Command::Connect(client) => self.connect(client),
+                Command::Close(client) => self.with_link(client, Link::close),
+                Command::Send(client, frame) => self.send(client, frame),
+                Command::Pause(client, paused) => self.with_link(client, |link| link.pause(paused)),
+                Command::Emit {
+                    room,
+                    sequence,
+                    payload,
+                } => {
+                    let Some(emitter) = &self.emitter else {
+                        continue;
+                    };
+                    let name = self.plan.room_name(room);
+                    let sent = emitter
+                        .of(&self.plan.namespace)
+                        .to(name)
+                        .emit_payload(&payload);
+                    if let Err(error) = sent {
+                        let cause = format!("emitter: {error}");
+                        self.load.borrow_mut().not_emitted(room, sequence, cause);
+                    }
+                }
+            }
+        }
+    }
+
+    fn with_link(&self, client: u32, act: impl FnOnce(&Link)) {
+        if let Some(Some(link)) = self.links.borrow().get(client as usize) {
+            act(link);
+        }
+    }
+
+    fn send(&self, client: u32, frame: Frame) {
+        let mut full = false;
+        self.with_link(client, |link| {
+            full = link.queued() >= MAX_QUEUED;
+            if !full {
+                link.send(frame);
+            }
+        });
+        if full {
+            self.load
+                .borrow_mut()
+                .error("not sent: the server does not read what a client sends");
+        }
+    }
+
+    fn connect(self: &Rc<Self>, client: u32) {
+        let link = Rc::new(Link::default());
+        self.links.borrow_mut()[client as usize] = Some(Rc::clone(&link));
+        let shell = Rc::clone(self);
+        // One task for each client; it ends with its connection.
+        tokio::task::spawn_local(async move {
+            let global = shell.share.global(client);
+            let end = net::run(&shell.plan, &shell.connector, &shell, &link, client, global).await;
+            shell.links.borrow_mut()[client as usize] = None;
+            let cause = match end {
+                NetError::Planned => None,
+                error => Some(error.to_string()),
+            };
+            shell.happened(client, ClientEvent::Ended(cause));
+            shell.changed.notify_one();
+        });
+    }
+
+    fn happened(self: &Rc<Self>, client: u32, event: ClientEvent) {
+        self.load.borrow_mut().handle(now(), client, event);
+        self.act();
+    }
+
+    async fn close_all(&self) {
+        self.links
+            .borrow()
+            .iter()
+            .flatten()
+            .for_each(|link| link.close());
+        // The tasks have a moment to say good-bye.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        if let Some(emitter) = &self.emitter {
+            let _ = emitter.close().await;
+        }
+    }
+}
+
+impl Host for Shell {
+    fn event(self: &Rc<Self>, client: u32, event: SessionEvent) {
+        let event = match event {
+            SessionEvent::Connected => ClientEvent::Connected,
+            SessionEvent::Event(payload) => ClientEvent::Event(payload),
+            SessionEvent::Ack(id, payload) => ClientEvent::Ack(id, payload),
+        };
+        self.happened(client, event);
+    }
+
+    fn upgraded(self: &Rc<Self>, client: u32, micros: u64) {
+        self.happened(client, ClientEvent::Upgraded(micros));
+    }
+}
