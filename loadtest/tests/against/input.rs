@@ -1,0 +1,200 @@
+//! What is wrong is told in one line, with the right code, and nothing is written.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use super::support::{Node, loadtest};
+
+/// Runs; checks the code, that one line holds `part`, and that no file is left.
+fn refused(arguments: &[&str], code: i32, part: &str) {
+    let folder = socketio_testkit::Folder::new();
+    let file = folder.path().join("result");
+    let file = file.to_str().expect("text");
+    let outputs = ["--json", file, "--html", file, "--quiet"];
+    let mut all = arguments.to_vec();
+    if arguments.first() == Some(&"run") {
+        all.extend(outputs);
+    }
+    let run = loadtest(&all);
+    let told = run.errors.trim_end();
+    assert_eq!(run.code, Some(code), "{arguments:?}: {told}");
+    assert!(
+        told.contains(part) && !told.contains('\n'),
+        "{arguments:?}: {told}"
+    );
+    assert!(!told.contains("panicked"), "{told}");
+    let left = std::fs::read_dir(folder.path()).expect("listed").count();
+    assert_eq!(left, 0, "{arguments:?} left files");
+}
+
+#[test]
+fn flags_and_thresholds() {
+    let target = "--target=http://127.0.0.1:1";
+    refused(&["run", "echo"], 64, "--target");
+    refused(&["run", "ecco", target], 64, "`ecco` is no scenario");
+    refused(
+        &["run", "echo", "--target", "localhost:3000"],
+        64,
+        "`localhost:3000` is no target",
+    );
+    refused(&["run", "echo", "--target", "ftp://h"], 64, "http://");
+    refused(&["run", "echo", target, "--clients", "many"], 64, "many");
+    refused(&["run", "echo", target, "--bogus"], 64, "--bogus");
+    refused(
+        &["run", "echo", target, "--threshold", "lost"],
+        64,
+        "`lost` is no threshold",
+    );
+    refused(
+        &["run", "echo", target, "--threshold", "delivery.p99<fast"],
+        64,
+        "fast",
+    );
+    refused(
+        &["run", "echo", target, "--duration", "10"],
+        64,
+        "no duration",
+    );
+    refused(
+        &["run", "echo", target, "--metrics", "https://h"],
+        64,
+        "http://",
+    );
+    refused(&["run", "emit", target], 64, "--broker");
+}
+
+#[test]
+fn scenario_files() {
+    let folder = socketio_testkit::Folder::new();
+    let file = folder.path().join("bad.toml");
+    let path = file.to_str().expect("text");
+    refused(&["run", path], 64, "No such file");
+    for (text, part) in [
+        ("scenario = ", "line 1"),
+        ("scenario = \"echo\"\nclient = 5", "client"),
+        ("scenario = \"dance\"", "dance"),
+        ("scenario = \"echo\"\nduration = \"soon\"", "soon"),
+        ("scenario = \"echo\"\nclients = -1", "line 2"),
+        ("clients = 5", "no scenario"),
+    ] {
+        std::fs::write(&file, text).expect("written");
+        refused(&["run", path, "--target", "http://127.0.0.1:1"], 64, part);
+    }
+}
+
+#[test]
+fn targets_that_are_not_there() {
+    refused(
+        &["run", "echo", "--target", "http://127.0.0.1:1"],
+        69,
+        "connection refused",
+    );
+    refused(
+        &["run", "echo", "--target", "http://nowhere.invalid"],
+        69,
+        "nowhere.invalid",
+    );
+    let node = Node::start(&[]);
+    let broker = ["--broker", "redis://127.0.0.1:1"];
+    refused(
+        &[&["run", "emit", "--target", &node.url], &broker[..]].concat(),
+        69,
+        "broker",
+    );
+    refused(
+        &[
+            "run",
+            "echo",
+            "--target",
+            &node.url,
+            "--metrics",
+            "http://127.0.0.1:1",
+        ],
+        69,
+        "127.0.0.1:1",
+    );
+}
+
+/// Accepts one connection after the other and answers each with `answer`.
+fn stranger(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("an address");
+    // It ends with the test's process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn targets_that_are_no_socketio_server() {
+    let not_found = stranger("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    let page = stranger("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>");
+    let mail = stranger("220 mail.example.com ESMTP\r\n");
+    let chat = stranger(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x01\x05",
+    );
+    for url in [&not_found, &page, &mail, &chat] {
+        for transport in ["websocket", "polling"] {
+            refused(
+                &["run", "echo", "--target", url, "--transports", transport],
+                76,
+                url,
+            );
+        }
+    }
+    let node = Node::start(&[]);
+    let wrong_path = format!("{}/elsewhere/", node.url);
+    refused(&["run", "echo", "--target", &wrong_path], 76, "HTTP 404");
+    refused(
+        &[
+            "run",
+            "echo",
+            "--target",
+            &node.url,
+            "--namespace",
+            "/nowhere",
+        ],
+        76,
+        "Invalid namespace",
+    );
+}
+
+#[test]
+fn too_few_descriptors() {
+    let node = Node::start(&[]);
+    refused(
+        &["run", "idle", "--target", &node.url, "--clients", "3000000"],
+        71,
+        "--processes",
+    );
+}
+
+#[test]
+fn files_that_cannot_be_written_or_read() {
+    let node = Node::start(&[]);
+    let run = loadtest(&[
+        "run",
+        "echo",
+        "--target",
+        &node.url,
+        "--json",
+        "/nowhere/result.json",
+    ]);
+    assert_eq!(run.code, Some(73), "{}", run.errors);
+    assert!(run.errors.contains("/nowhere/result.json") && run.table.is_empty());
+    refused(
+        &["compare", "/nowhere/a.json", "/nowhere/b.json"],
+        65,
+        "/nowhere/a.json",
+    );
+    let folder = socketio_testkit::Folder::new();
+    let file = folder.path().join("no.json");
+    std::fs::write(&file, "{}").expect("written");
+    let file = file.to_str().expect("text");
+    refused(&["compare", file, file], 65, "no result of this program");
+}
