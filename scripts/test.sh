@@ -142,6 +142,7 @@ step clients node_suite clients/
 step conformance node_suite conformance/
 step hostile node_suite hostile/
 step cluster cluster_suite
+step loadtest env -C interop SOCKETIO_LOADTEST="$target/socketio-loadtest" node --test --test-concurrency=2 loadtest/
 step balancer env -C interop node --test --test-concurrency=1 balancer/
 step cluster-python env -C interop CLUSTER_NODE="$target/examples/cluster_node" SOCKETIO_EMIT="$target/socketio-emit" .venv/bin/pytest -q cluster-python
 step python env -C interop INTEROP_SERVER="$target/examples/interop_server" .venv/bin/pytest -q python
