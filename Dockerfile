@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The stock node and the emitter's command in one small image, for a user without rights.
+# The stock node, the emitter's command and the load tester in one small image, for a user without rights.
 
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends cmake g++ make perl && rm -rf /var/lib/apt/lists/*
@@ -12,6 +12,7 @@ COPY adapter-amqp/Cargo.toml adapter-amqp/
 COPY adapter-redis/Cargo.toml adapter-redis/
 COPY core/Cargo.toml core/
 COPY emitter/Cargo.toml emitter/
+COPY loadtest/Cargo.toml loadtest/
 COPY server/Cargo.toml server/
 COPY testkit/Cargo.toml testkit/
 RUN for manifest in */Cargo.toml; do \
@@ -19,19 +20,20 @@ RUN for manifest in */Cargo.toml; do \
         for bench in $(sed -n '/^\[\[bench\]\]/,/^$/s/^name = "\(.*\)"/\1/p' "$manifest"); do echo 'fn main() {}' >"$crate/benches/$bench.rs"; done; \
     done && \
     mkdir -p emitter/src/bin/socketio-emit && \
-    echo 'fn main() {}' | tee server/src/main.rs >emitter/src/bin/socketio-emit/main.rs && \
-    cargo build --release --locked --bins -p socketio-server -p socketio-emitter
+    echo 'fn main() {}' | tee server/src/main.rs loadtest/src/main.rs >emitter/src/bin/socketio-emit/main.rs && \
+    cargo build --release --locked --bins -p socketio-server -p socketio-emitter -p socketio-loadtest
 
 COPY adapter-amqp adapter-amqp
 COPY adapter-redis adapter-redis
 COPY core core
 COPY emitter emitter
+COPY loadtest loadtest
 COPY server server
 COPY testkit testkit
 # Newer than what was built from the empty ones.
 RUN find . -name '*.rs' -not -path './target/*' -exec touch {} + && \
-    cargo build --release --locked --bins -p socketio-server -p socketio-emitter && \
-    strip -o /socketio-server target/release/socketio-server && strip -o /socketio-emit target/release/socketio-emit
+    cargo build --release --locked --bins -p socketio-server -p socketio-emitter -p socketio-loadtest && \
+    for program in socketio-server socketio-emit socketio-loadtest; do strip -o /$program target/release/$program || exit 1; done
 
 # The official client, for the page and for /socket.io/socket.io.js.
 FROM node:20.14.0-alpine AS client
@@ -45,7 +47,7 @@ FROM busybox:1.36.1-musl AS busybox
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=busybox /bin/busybox /bin/busybox
 COPY --from=client /client/node_modules/socket.io-client/dist /usr/share/socket.io-client
-COPY --from=build /socketio-server /socketio-emit /usr/local/bin/
+COPY --from=build /socketio-server /socketio-emit /socketio-loadtest /usr/local/bin/
 USER nonroot
 ENV SOCKETIO_HOST=0.0.0.0 SOCKETIO_CLIENT_DIR=/usr/share/socket.io-client
 EXPOSE 3000

@@ -65,7 +65,7 @@ async function nodeTakes(variables) {
   await run(process.env.SOCKETIO_NODE_BIN, ["--check-config"], { env: { ...plain, ...rest } });
 }
 
-const profiles = [[], ["rabbitmq"], ["mixed"], ["emit"], ["rabbitmq", "mixed", "emit"]];
+const profiles = [[], ["rabbitmq"], ["mixed"], ["emit"], ["loadtest"], ["rabbitmq", "mixed", "emit", "loadtest"]];
 
 test("docker-compose takes every profile", async () => {
   for (const chosen of profiles) {
@@ -79,7 +79,8 @@ test("docker-compose.yml: health checks, restarts, descriptors, versions, mounte
   assert.deepEqual([...new Set(Object.values(compose.services).flatMap(({ profiles = [] }) => profiles))].sort(), [...new Set(profiles.flat())].sort());
   for (const [name, service] of Object.entries(compose.services)) {
     assert.ok(service.healthcheck, `${name}: health check`);
-    assert.equal(service.restart, "unless-stopped", name);
+    // A load test is a run, not a service.
+    assert.equal(service.restart, name === "loadtest" ? "no" : "unless-stopped", name);
     assert.match(service.image, /:\d+\.\d+\.\d+|:v\d+\.\d+\.\d+/, `${name}: a version`);
     for (const volume of service.volumes ?? []) {
       const [source] = volume.split(":");
