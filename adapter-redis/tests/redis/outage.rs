@@ -154,8 +154,8 @@ async fn a_broker_that_stalls_is_noticed_and_found_again() {
     until("the last arrives", || b.numbers().last() == Some(&sent)).await;
     let arrived = b.numbers();
     assert_ascending(&arrived);
-    // A server that goes on before its listeners are back takes messages that nobody hears, which only the listeners
-    // can know of: they count a gap. So nothing is missing from before and after it.
+    // A server that goes on before its listeners are back takes messages that nobody hears. The sender has them
+    // confirmed, so it is the listeners that count the loss, as a gap; nothing is missing from before and after it.
     assert!(b.adapter.status().gaps >= 1);
     let missing: Vec<u64> = (1..=sent).filter(|n| !arrived.contains(n)).collect();
     assert!(
