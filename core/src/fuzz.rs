@@ -21,6 +21,7 @@ use crate::{
     msgpack,
     packet::{self, DecodeLimits, PacketDecoder, ParserKind},
     payload::Payload,
+    trace::TraceContext,
     websocket::{FrameDecoder, Role, WsError, WsEvent},
 };
 
@@ -38,6 +39,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("node_wire", node_wire),
     ("python_wire", python_wire),
     ("socketio_packet", socketio_packet),
+    ("trace_context", trace_context),
     ("websocket", websocket),
 ];
 
@@ -316,6 +318,24 @@ pub fn message_pack(data: &[u8]) {
     }
 }
 
+/// A header and, behind a line feed, the one beside it. What is accepted is short, and the same
+/// when it is read again.
+///
+/// # Panics
+/// If that does not hold.
+pub fn trace_context(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let (parent, state) = text.split_once('\n').unwrap_or((text, ""));
+    if let Ok(context) = TraceContext::parse(parent, Some(state)) {
+        let (parent, state) = (context.traceparent(), context.tracestate());
+        assert!(parent.as_str().len() == 55 && state.is_none_or(|state| state.len() <= 512));
+        assert!(state.is_none_or(|state| state.is_ascii() && state.contains('=')));
+        assert_eq!(TraceContext::parse(parent.as_str(), state), Ok(context));
+    }
+}
+
 /// What is read can be handed on, and an answer can be written to each question.
 ///
 /// # Panics
@@ -488,6 +508,15 @@ mod tests {
             b",\"requestId\":\"q\"",
             b",\"packet\":",
             b"\"\\ud800\"",
+            b",\"traceparent\":",
+            b"\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\"",
+            b",\"tracestate\":\"a=b\"",
+            b"\x96\x01\x02\xa1n\xa1/\xc0\x92\xd9\x3700-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            b"\xa3a=b",
+            b"\xc0",
+            b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            b"ff-",
+            b"\nk=v,",
             b"1e999,",
         ];
         let piece = prop_oneof![

@@ -12,6 +12,7 @@ pub mod packet;
 pub mod payload;
 pub mod rooms;
 pub mod target;
+pub mod trace;
 pub mod value;
 pub mod websocket;
 

@@ -89,6 +89,7 @@ impl Node {
             node: self.id.clone(),
             namespace: "/".into(),
             sequence: Some(sequence),
+            trace: None,
             operation,
         };
         self.adapter.publish(&message).expect("the node is started");

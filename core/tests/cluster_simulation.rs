@@ -79,6 +79,7 @@ impl Node {
             node: self.id.clone(),
             namespace: "/".into(),
             sequence: Some(state.sequence),
+            trace: None,
             operation,
         };
         drop(state);

@@ -17,6 +17,7 @@ use socketio_core::cluster::{ClusterMessage, ClusterResponse, Operation, Request
 use socketio_core::ids::RequestId;
 use socketio_core::payload::Payload;
 use socketio_core::target::Target;
+use socketio_core::trace::TraceContext;
 use tokio::sync::mpsc;
 
 pub(crate) use self::gathering::{Gathering, sockets_of};
@@ -24,6 +25,7 @@ use self::gathering::{Question, Source};
 use crate::config::Mode;
 use crate::emitter::Inner;
 use crate::error::AskError;
+use crate::spans;
 
 /// How long to wait for answers when nothing else was said, as servers do.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -80,10 +82,16 @@ impl Waiting {
     }
 }
 
+/// Where a question is asked, and in which trace if its caller says so.
+pub(crate) struct Place<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) trace: Option<&'a TraceContext>,
+}
+
 impl Inner {
     pub(crate) async fn ask_for_acks(
         &self,
-        namespace: &str,
+        place: Place<'_>,
         payload: Payload,
         target: Target,
     ) -> Result<Gathering, AskError> {
@@ -93,13 +101,13 @@ impl Inner {
             target,
             request: Some(request),
         };
-        self.ask(namespace, RequestKind::Broadcast, timeout, operation)
+        self.ask(place, RequestKind::Broadcast, timeout, operation)
             .await
     }
 
     pub(crate) async fn ask_for_sockets(
         &self,
-        namespace: &str,
+        place: Place<'_>,
         target: Target,
     ) -> Result<Gathering, AskError> {
         let timeout = target.flags.timeout;
@@ -111,13 +119,13 @@ impl Inner {
                 Operation::FetchSockets { target, request }
             }
         };
-        self.ask(namespace, RequestKind::OnePerNode, timeout, operation)
+        self.ask(place, RequestKind::OnePerNode, timeout, operation)
             .await
     }
 
     pub(crate) async fn ask_servers(
         &self,
-        namespace: &str,
+        place: Place<'_>,
         payload: Payload,
         timeout: Option<Duration>,
     ) -> Result<Gathering, AskError> {
@@ -125,13 +133,13 @@ impl Inner {
             payload,
             request: Some(request),
         };
-        self.ask(namespace, RequestKind::OnePerNode, timeout, operation)
+        self.ask(place, RequestKind::OnePerNode, timeout, operation)
             .await
     }
 
     async fn ask(
         &self,
-        namespace: &str,
+        place: Place<'_>,
         kind: RequestKind,
         timeout: Option<Duration>,
         operation: impl FnOnce(RequestId, usize) -> Operation,
@@ -139,6 +147,7 @@ impl Inner {
         if self.mode == Mode::Python {
             return Err(AskError::Unsupported(self.mode));
         }
+        let namespace = place.namespace;
         let prepared = self.prepare(namespace);
         let prepared = tokio::time::timeout(self.connect_timeout, prepared).await;
         let (ours, foreign) = prepared.map_err(|_| AskError::Away)??;
@@ -151,6 +160,7 @@ impl Inner {
             request: roll.clone(),
         };
         let operation = operation(request.clone(), foreign);
+        let (span, trace) = spans::sending(namespace, &operation, place.trace);
         let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
         let now = tokio::time::Instant::now().into_std();
         for operation in [list, operation] {
@@ -158,6 +168,7 @@ impl Inner {
                 node: self.node.clone(),
                 namespace: namespace.into(),
                 sequence: None,
+                trace: trace.clone(),
                 operation,
             })?;
         }
@@ -170,6 +181,7 @@ impl Inner {
             foreign,
             deadline: later(now, timeout),
             roll_deadline: later(now, timeout.min(ROLL_TIMEOUT)),
+            span,
         };
         Gathering::begin(source, question).await
     }

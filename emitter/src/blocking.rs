@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use socketio_core::cluster::AdapterStatus;
 use socketio_core::payload::Payload;
 use socketio_core::target::IntoRooms;
+use socketio_core::trace::TraceContext;
 use tokio::runtime::Runtime;
 
 use crate::answers::{AllAcks, Count, Replies};
@@ -201,6 +202,11 @@ impl Operator {
     /// How long to wait for answers once the question is sent. Default 5 seconds.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.change(|operator| operator.timeout(timeout))
+    }
+
+    /// See [`crate::Operator::trace_context`].
+    pub fn trace_context(self, trace: TraceContext) -> Self {
+        self.change(|operator| operator.trace_context(trace))
     }
 
     /// See [`crate::Operator::emit`]. Does not block.

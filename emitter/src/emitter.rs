@@ -10,6 +10,7 @@ use socketio_core::cluster::{AdapterStatus, ClusterMessage, Operation};
 use socketio_core::ids::NodeId;
 use socketio_core::payload::Payload;
 use socketio_core::target::IntoRooms;
+use socketio_core::trace::TraceContext;
 
 use crate::answers::{Acks, Count, Replies};
 use crate::ask::Waiting;
@@ -17,6 +18,7 @@ use crate::carrier::Carrier;
 use crate::config::{EmitterConfig, Mode};
 use crate::error::{AskError, ConnectError, EmitError, FlushError};
 use crate::operator::Operator;
+use crate::spans;
 
 /// Emits to the clients of a cluster. Clones share one connection.
 ///
@@ -160,6 +162,11 @@ impl Emitter {
         self.all().compress(compress)
     }
 
+    /// See [`Operator::trace_context`].
+    pub fn trace_context(&self, trace: TraceContext) -> Operator {
+        self.all().trace_context(trace)
+    }
+
     /// See [`Operator::timeout`].
     pub fn timeout(&self, timeout: Duration) -> Operator {
         self.all().timeout(timeout)
@@ -274,13 +281,24 @@ impl Emitter {
 
 impl Inner {
     /// Sends what wants no answer.
-    pub(crate) fn publish(&self, namespace: &str, operation: Operation) -> Result<(), EmitError> {
-        self.carrier.publish(&ClusterMessage {
+    pub(crate) fn publish(
+        &self,
+        namespace: &str,
+        trace: Option<&TraceContext>,
+        operation: Operation,
+    ) -> Result<(), EmitError> {
+        let (span, trace) = spans::sending(namespace, &operation, trace);
+        let sent = self.carrier.publish(&ClusterMessage {
             node: NodeId::emitter(),
             namespace: namespace.into(),
             sequence: None,
+            trace,
             operation,
-        })
+        });
+        if sent.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
+        sent
     }
 }
 

@@ -58,6 +58,7 @@ mod config;
 mod emitter;
 mod error;
 mod operator;
+mod spans;
 
 pub use answers::{Ack, Acks, AllAcks, Count, Replies, Reply};
 pub use config::{EmitterConfig, Mode, UnknownMode};
@@ -68,4 +69,5 @@ pub use socketio_core::cluster::{AdapterError, AdapterStatus, Missing};
 pub use socketio_core::ids::{NodeId, Room, SocketId};
 pub use socketio_core::payload::{EncodeError, Payload};
 pub use socketio_core::target::IntoRooms;
+pub use socketio_core::trace::{InvalidTraceparent, TraceContext};
 pub use socketio_core::value::{Value, ValueError};

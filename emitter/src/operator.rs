@@ -8,8 +8,10 @@ use socketio_core::cluster::Operation;
 use socketio_core::packet::RESERVED_EVENTS;
 use socketio_core::payload::Payload;
 use socketio_core::target::{IntoRooms, Target};
+use socketio_core::trace::TraceContext;
 
 use crate::answers::{Acks, Count, Replies};
+use crate::ask::Place;
 use crate::emitter::Emitter;
 use crate::error::{AskError, EmitError};
 
@@ -38,6 +40,7 @@ pub struct Operator {
     emitter: Emitter,
     namespace: String,
     target: Target,
+    trace: Option<Box<TraceContext>>,
 }
 
 impl Operator {
@@ -48,6 +51,7 @@ impl Operator {
             emitter: emitter.clone(),
             namespace: format!("{slash}{namespace}"),
             target: Target::all(),
+            trace: None,
         }
     }
 
@@ -87,6 +91,21 @@ impl Operator {
     /// How long to wait for answers once the question is sent. Default 5 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.target.flags.timeout = Some(timeout);
+        self
+    }
+
+    /// Says to which trace it belongs what is sent, and what the servers do with it. With the feature `otel` that
+    /// is the current span's, unless this says otherwise.
+    ///
+    /// ```no_run
+    /// # fn example(io: socketio_emitter::Emitter, header: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// // Say, the `traceparent` of the job that this process works on.
+    /// io.to("room 1").trace_context(header.parse()?).emit("done", ())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn trace_context(mut self, trace: TraceContext) -> Self {
+        self.trace = Some(Box::new(trace));
         self
     }
 
@@ -161,10 +180,8 @@ impl Operator {
         payload: Payload,
     ) -> Result<Acks<R>, AskError> {
         check(&payload, &RESERVED_EVENTS)?;
-        let asked =
-            self.emitter
-                .inner()
-                .ask_for_acks(&self.namespace, payload, self.target.clone());
+        let (inner, target) = (self.emitter.inner(), self.target.clone());
+        let asked = inner.ask_for_acks(self.place(), payload, target);
         Ok(Acks::new(asked.await?))
     }
 
@@ -176,10 +193,8 @@ impl Operator {
     /// [`Python`](crate::Mode::Python). Nodes that did not answer are no error, but
     /// [named](Count::missing).
     pub async fn count(&self) -> Result<Count, AskError> {
-        let asked = self
-            .emitter
-            .inner()
-            .ask_for_sockets(&self.namespace, self.target.clone());
+        let (inner, target) = (self.emitter.inner(), self.target.clone());
+        let asked = inner.ask_for_sockets(self.place(), target);
         Ok(Count::gather(asked.await?).await)
     }
 
@@ -276,12 +291,20 @@ impl Operator {
         check(&payload, &RESERVED_BY_SERVERS)?;
         let timeout = self.target.flags.timeout;
         let inner = self.emitter.inner();
-        let asked = inner.ask_servers(&self.namespace, payload, timeout);
+        let asked = inner.ask_servers(self.place(), payload, timeout);
         Ok(Replies::gather(asked.await?).await)
     }
 
+    fn place(&self) -> Place<'_> {
+        Place {
+            namespace: &self.namespace,
+            trace: self.trace.as_deref(),
+        }
+    }
+
     fn publish(&self, operation: Operation) -> Result<(), EmitError> {
-        self.emitter.inner().publish(&self.namespace, operation)
+        let inner = self.emitter.inner();
+        inner.publish(&self.namespace, self.trace.as_deref(), operation)
     }
 }
 

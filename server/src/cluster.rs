@@ -230,6 +230,7 @@ impl Cluster {
             node: self.node.clone(),
             namespace: namespace.into(),
             sequence,
+            trace: None,
             operation,
         };
         let published = self.adapter.publish(&message);

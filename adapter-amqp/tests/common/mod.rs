@@ -174,6 +174,7 @@ pub(crate) fn numbered(node: &NodeId, number: u64, size: usize) -> ClusterMessag
         node: node.clone(),
         namespace: "/".into(),
         sequence: Some(number),
+        trace: None,
         operation: Operation::Broadcast {
             payload: Payload::from_values(&["event".into(), text.into()]),
             target: Target::all(),

@@ -30,6 +30,7 @@ fn message(operation: Operation) -> ClusterMessage {
         node: NodeId::from("0123456789abcdef"),
         namespace: "/".into(),
         sequence: None,
+        trace: None,
         operation,
     }
 }

@@ -26,6 +26,7 @@ fn message(node: &NodeId, operation: Operation) -> ClusterMessage {
         node: node.clone(),
         namespace: "/".into(),
         sequence: None,
+        trace: None,
         operation,
     }
 }

@@ -88,6 +88,7 @@ impl Node {
             node: self.id.clone(),
             namespace: "/".into(),
             sequence: None,
+            trace: None,
             operation,
         }
     }

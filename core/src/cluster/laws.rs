@@ -15,6 +15,7 @@ use super::{
 use crate::ids::{NodeId, RequestId, Room, SocketId};
 use crate::payload::Payload;
 use crate::target::Target;
+use crate::trace::TraceContext;
 use crate::value::Value;
 
 /// Makes adapters that hear each other, on a carrier of their own: what other fixtures carry must
@@ -36,6 +37,7 @@ pub trait Fixture: Send + Sync {
 pub async fn all<F: Fixture>(mut fixture: impl FnMut() -> F) {
     a_message_reaches_every_other_node_once(&fixture()).await;
     the_contents_arrive_unchanged(&fixture()).await;
+    a_trace_arrives_with_its_message(&fixture()).await;
     messages_of_one_node_keep_their_order(&fixture()).await;
     a_response_reaches_only_the_node_that_asked(&fixture()).await;
     a_handler_may_publish_and_respond(&fixture()).await;
@@ -120,6 +122,7 @@ impl Node {
             node: self.id.clone(),
             namespace: namespace.into(),
             sequence: None,
+            trace: None,
             operation,
         }
     }
@@ -297,6 +300,50 @@ pub async fn the_contents_arrive_unchanged(fixture: &impl Fixture) {
     let responses = a.heard.responses.lock();
     let arrived: Vec<&ResponseBody> = responses.iter().map(|r| &r.body).collect();
     assert_eq!(arrived, bodies.iter().collect::<Vec<_>>(), "{LAW}");
+}
+
+/// Who hears a message learns to which trace it belongs, if there is one, on whatever wire it came.
+///
+/// # Panics
+///
+/// When the law is broken.
+pub async fn a_trace_arrives_with_its_message(fixture: &impl Fixture) {
+    const LAW: &str = "a trace arrives with its message";
+    let trace = TraceContext::new([7; 16], [8; 8], 1).expect("not all zeros");
+    let traces = [
+        None,
+        Some(trace.clone()),
+        Some(trace.with_tracestate("vendor=value, other=1")),
+    ];
+    let request = RequestId::generate();
+    let operation = |number| match number {
+        0 => event("x", 1),
+        1 => Operation::Broadcast {
+            payload: Payload::from_values(&["asked".into()]),
+            target: Target::room("r"),
+            request: Some(request.clone()),
+        },
+        _ => Operation::Join {
+            target: Target::room("r"),
+            rooms: vec![Room::from("s")],
+        },
+    };
+    let [a, b] = Node::start_some(fixture).await;
+    let mut count = 0;
+    for trace in traces {
+        for number in 0..3 {
+            let message = ClusterMessage {
+                trace: trace.clone().map(Box::new),
+                ..a.message("/", operation(number))
+            };
+            a.adapter.publish(&message).expect(LAW);
+            count += 1;
+            // One after the other: what takes different ways may overtake.
+            b.wait_for(fixture, count, LAW).await;
+            let messages = b.heard.messages.lock();
+            assert_eq!(messages[count - 1].trace, message.trace, "{LAW}");
+        }
+    }
 }
 
 /// What one node publishes arrives in that order, whatever others publish meanwhile.

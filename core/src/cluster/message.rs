@@ -1,5 +1,6 @@
 //! The messages themselves, as the program sees them; their bytes are the adapters' concern.
 
+use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytestring::ByteString;
@@ -8,6 +9,7 @@ use super::LazyValue;
 use crate::ids::{NodeId, RequestId, Room, SocketId};
 use crate::payload::Payload;
 use crate::target::Target;
+use crate::trace::TraceContext;
 use crate::value::Value;
 
 /// What one node tells all others.
@@ -22,6 +24,9 @@ pub struct ClusterMessage {
     /// the same id begins at a number that is larger by a million at least: see
     /// [`first_sequence`](Self::first_sequence).
     pub sequence: Option<u64>,
+    /// The span of the sender that this belongs to. All formats have room for it; where there is none,
+    /// nothing is written.
+    pub trace: Option<Box<TraceContext>>,
     /// What is to be done.
     pub operation: Operation,
 }
@@ -183,6 +188,36 @@ pub struct NamespaceRooms {
 }
 
 impl Operation {
+    /// A short name for logs, metrics and spans: `broadcast`, `fetch_sockets`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::InitialHeartbeat | Self::Heartbeat => "heartbeat",
+            Self::Broadcast { .. } => "broadcast",
+            Self::Join { .. } => "join",
+            Self::Leave { .. } => "leave",
+            Self::Disconnect { .. } => "disconnect",
+            Self::FetchSockets { .. } => "fetch_sockets",
+            Self::ListSockets { .. } => "list_sockets",
+            Self::ListRooms { .. } => "list_rooms",
+            Self::ServerSideEmit { .. } => "server_side_emit",
+            Self::ListNodes { .. } => "list_nodes",
+            Self::Rooms(_) => "rooms",
+            Self::Close => "close",
+        }
+    }
+
+    /// The name of the event that it carries.
+    #[must_use]
+    pub fn event_name(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Broadcast { payload, .. } | Self::ServerSideEmit { payload, .. } => {
+                payload.event_name()
+            }
+            _ => None,
+        }
+    }
+
     /// The request that is to be answered.
     #[must_use]
     pub fn request(&self) -> Option<&RequestId> {

@@ -8,6 +8,7 @@ use socketio_core::cluster::{
 };
 use socketio_core::ids::{NodeId, RequestId};
 use tokio::sync::mpsc;
+use tracing::Span;
 
 use super::Waiting;
 use super::roll::Roll;
@@ -41,6 +42,8 @@ pub(super) struct Question {
     pub(super) deadline: Instant,
     /// Until then all nodes should have said that they are there.
     pub(super) roll_deadline: Instant,
+    /// Ends when the last answer was read, or nobody reads any more.
+    pub(super) span: Span,
 }
 
 /// Gathers the answers to a question: call [`next`](Self::next) until there is none.
@@ -51,6 +54,7 @@ pub(crate) struct Gathering {
     deadline: Instant,
     nodes: Vec<NodeId>,
     missing: Option<Missing>,
+    _span: Span,
 }
 
 impl Gathering {
@@ -98,6 +102,7 @@ impl Gathering {
             deadline: question.deadline,
             nodes,
             missing: None,
+            _span: question.span,
         })
     }
 

@@ -32,6 +32,7 @@ async fn what_a_broker_brings_again_or_back_does_nothing() {
             node: node.into(),
             namespace: "/".into(),
             sequence: Some(sequence),
+            trace: None,
             operation: Operation::Broadcast {
                 payload,
                 target: Target::room("a"),
@@ -334,6 +335,7 @@ async fn who_is_connected_again_announces_itself() {
         node: NodeId::from("node 2"),
         namespace: "/".into(),
         sequence: None,
+        trace: None,
         operation: Operation::Rooms(news),
     });
     assert_eq!(one.io.in_room("a").count().await.unknown.len(), 1);
@@ -434,6 +436,7 @@ async fn metrics_tell_of_the_cluster() {
         node: NodeId::from("stranger"),
         namespace: "/".into(),
         sequence: Some(sequence),
+        trace: None,
         operation: Operation::Heartbeat,
     };
     let adapter = bus.adapter();

@@ -10,6 +10,7 @@ fn message(node: &str, sequence: Option<u64>, operation: Operation) -> ClusterMe
         node: NodeId::from(node),
         namespace: "/".into(),
         sequence,
+        trace: None,
         operation,
     }
 }

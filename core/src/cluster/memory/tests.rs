@@ -111,6 +111,7 @@ impl Pair {
                 node: NodeId::from("sender"),
                 namespace: "/".into(),
                 sequence: Some(number),
+                trace: None,
                 operation: Operation::Heartbeat,
             };
             self.sender.publish(&message).unwrap();
@@ -224,6 +225,7 @@ fn a_handler_that_panics_does_not_stop_the_bus() {
         node: NodeId::from("a"),
         namespace: "/".into(),
         sequence: None,
+        trace: None,
         operation: Operation::Heartbeat,
     };
     let publish = std::panic::AssertUnwindSafe(|| sender.publish(&message));

@@ -10,13 +10,15 @@
 //! version, is an error.
 //!
 //! ```text
-//! message    [1, kind, sender, namespace, sequence?, …]      kinds 1 to 31
+//! message    [1, kind, sender, namespace, sequence?, …, trace?]      kinds 1 to 31
 //! response   [1, kind, sender?, namespace, request, …]       kinds 32 to 63
 //! probe      [1, 0, sender, number]
 //!
 //! 1, the version; sender, text: the id of the node, or of an emitter; namespace, text: with its
 //! leading slash; sequence, integer: the number of the message among those of the sender;
-//! request, text: what the message or the response belongs to.
+//! request, text: what the message or the response belongs to; trace: the span that it was sent
+//! from, behind the elements of the kind, and no element at all if there is none. A trace that is
+//! malformed is ignored.
 //!
 //! kind  operation             what follows
 //!    1  InitialHeartbeat
@@ -52,6 +54,7 @@
 //! rooms      [room, …]
 //! counts     [namespace, sockets, {room: count, …}]
 //! snapshot   [socket, handshake, [room, …], data]      handshake and data are any MessagePack
+//! trace      [traceparent, tracestate?]      two elements: texts as in the headers of W3C Trace Context
 //! flags      integer: 1 volatile, 2 compress, 4 local, 8 broadcast, 16 expect_single_response
 //! timeout    integer: nanoseconds
 //! close      boolean
@@ -87,6 +90,7 @@ pub const VERSION: u64 = 1;
 ///     node: NodeId::generate(),
 ///     namespace: "/".into(),
 ///     sequence: Some(1),
+///     trace: None,
 ///     operation: Operation::Heartbeat,
 /// };
 /// let bytes = native::encode_message(&message);

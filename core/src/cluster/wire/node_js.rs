@@ -12,7 +12,12 @@ use super::writer::Writer;
 use crate::cluster::{ResponseBody, SocketSnapshot};
 use crate::ids::{NodeId, RequestId, Room, SocketId};
 use crate::target::{Flags, Target};
+use crate::trace::TraceContext;
 use crate::value::Value;
+
+/// The names of the two members that say which trace a message belongs to. Node.js does not look at
+/// them either.
+pub(super) const TRACE: [&str; 2] = ["traceparent", "tracestate"];
 
 /// Marks the copy of a request that our own nodes get in our own format. Node.js does not look at
 /// members that it does not know.
@@ -54,12 +59,48 @@ pub(super) fn is_event(kind: u64) -> bool {
 }
 
 pub(super) fn target(opts: Part<'_>) -> Result<Target, WireError> {
-    let [rooms, except, flags] = opts.pick("opts", ["rooms", "except", "flags"])?;
-    Ok(Target {
-        rooms: names("rooms", rooms)?.into_iter().collect(),
-        except: names("except", except)?.into_iter().collect(),
+    target_and_trace(opts).map(|(target, _)| target)
+}
+
+/// The trace is in the options where a message has no object around them.
+pub(super) fn target_and_trace(
+    opts: Part<'_>,
+) -> Result<(Target, Option<Box<TraceContext>>), WireError> {
+    let [parent_name, state_name] = TRACE;
+    let names = ["rooms", "except", "flags", parent_name, state_name];
+    let [rooms, except, flags, parent, state] = opts.pick("opts", names)?;
+    let target = Target {
+        rooms: self::names("rooms", rooms)?.into_iter().collect(),
+        except: self::names("except", except)?.into_iter().collect(),
         flags: flags.map_or_else(|| Ok(Flags::default()), self::flags)?,
-    })
+    };
+    Ok((target, trace(parent, state)))
+}
+
+/// Who sends something malformed has no trace.
+pub(super) fn trace(
+    parent: Option<Part<'_>>,
+    state: Option<Part<'_>>,
+) -> Option<Box<TraceContext>> {
+    let parent = parent.and_then(Part::text)?;
+    let state = state.and_then(Part::text);
+    let context = TraceContext::parse(&parent, state.as_deref());
+    context.ok().map(Box::new)
+}
+
+/// How many members [`write_trace`] writes.
+pub(super) fn trace_members(trace: Option<&TraceContext>) -> usize {
+    trace.map_or(0, |trace| 1 + usize::from(trace.tracestate().is_some()))
+}
+
+pub(super) fn write_trace(writer: &mut Writer, trace: Option<&TraceContext>) {
+    let Some(trace) = trace else { return };
+    writer.key(TRACE[0]);
+    writer.str(trace.traceparent().as_str());
+    if let Some(state) = trace.tracestate() {
+        writer.key(TRACE[1]);
+        writer.str(state);
+    }
 }
 
 /// The names in an array, each once. An array that is missing is empty.

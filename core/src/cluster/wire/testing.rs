@@ -12,6 +12,7 @@ use crate::fuzz;
 use crate::ids::{NodeId, RequestId, Room, SocketId};
 use crate::payload::Payload;
 use crate::target::{Flags, Target};
+use crate::trace::{self, TraceContext};
 use crate::value::{self, Value};
 
 /// A message that Node.js sent, and what it did to send it.
@@ -136,11 +137,26 @@ pub(super) fn message() -> impl Strategy<Value = ClusterMessage> {
         1 => (event(), maybe())
             .prop_map(|(payload, request)| Operation::ServerSideEmit { payload, request }),
     ];
-    (namespace(), operation).prop_map(|(namespace, operation)| ClusterMessage {
+    (namespace(), trace(), operation).prop_map(|(namespace, trace, operation)| ClusterMessage {
         node: NodeId::foreign("90cd04874bb430dd"),
         namespace: namespace.into(),
         sequence: None,
+        trace,
         operation,
+    })
+}
+
+/// What a message may have of a trace.
+pub(super) fn trace() -> impl Strategy<Value = Option<Box<TraceContext>>> + Clone {
+    prop::option::of(trace::tests::arbitrary().prop_map(Box::new))
+}
+
+/// The example of W3C's recommendation, with and without what vendors say.
+pub(super) fn traces() -> [Option<Box<TraceContext>>; 2] {
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    [None, Some("congo=t61rcWkgMzE")].map(|state| {
+        let context = TraceContext::parse(parent, state).expect("valid");
+        Some(Box::new(context))
     })
 }
 

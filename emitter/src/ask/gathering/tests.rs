@@ -26,6 +26,7 @@ impl Cluster {
             foreign,
             deadline: now + Duration::from_secs(5),
             roll_deadline: now + Duration::from_secs(1),
+            span: Span::none(),
         };
         let cluster = Self {
             waiting,

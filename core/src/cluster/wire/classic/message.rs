@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{Classic, kind};
-use crate::cluster::wire::node_js::{self, NATIVE};
+use crate::cluster::wire::node_js::{self, NATIVE, TRACE};
 use crate::cluster::wire::part::{Document, Part};
 use crate::cluster::wire::writer::{Writer, check};
 use crate::cluster::wire::{Decoded, Encoded, WireError};
@@ -14,6 +14,7 @@ use crate::cluster::{ClusterMessage, Operation};
 use crate::ids::{NodeId, RequestId, Room};
 use crate::payload::Payload;
 use crate::target::Target;
+use crate::trace::TraceContext;
 
 pub(super) fn encode(
     classic: &Classic,
@@ -35,7 +36,7 @@ pub(super) fn encode(
             payload,
             target,
             request: None,
-        } => return encode_broadcast(classic, &message.namespace, payload, target).map(Some),
+        } => return encode_broadcast(classic, message, payload, target).map(Some),
         Operation::Broadcast {
             target, request, ..
         } => (kind::BROADCAST, Some(target), request.as_ref()),
@@ -74,7 +75,9 @@ pub(super) fn encode(
     };
     let native = native_too && request.is_some();
     let optional = [named, request.is_some(), native].map(usize::from);
-    writer.map(1 + content + optional.iter().sum::<usize>());
+    let trace = message.trace.as_deref();
+    let optional = optional.iter().sum::<usize>() + node_js::trace_members(trace);
+    writer.map(1 + content + optional);
     if named {
         writer.key("uid");
         writer.str(classic.me.as_str());
@@ -120,6 +123,7 @@ pub(super) fn encode(
         writer.key(NATIVE);
         writer.bool(true);
     }
+    node_js::write_trace(&mut writer, trace);
     writer.end_map();
     Ok(Some(Encoded {
         channel: format!("{}{}#", classic.requests, message.namespace),
@@ -129,17 +133,18 @@ pub(super) fn encode(
 
 fn encode_broadcast(
     classic: &Classic,
-    namespace: &str,
+    message: &ClusterMessage,
     payload: &Payload,
     target: &Target,
 ) -> Result<Encoded, WireError> {
+    let (namespace, trace) = (&*message.namespace, message.trace.as_deref());
     check(payload)?;
     let mut writer = Writer::pack(payload.len());
     writer.array(3);
     writer.str(classic.me.as_str());
     writer.map(3);
     write_event(&mut writer, namespace, payload);
-    writer.map(3);
+    writer.map(3 + node_js::trace_members(trace));
     if classic.me.is_emitter() {
         // In the order of the official emitter.
         writer.key("rooms");
@@ -151,6 +156,7 @@ fn encode_broadcast(
         node_js::write_rooms(&mut writer, target);
         node_js::write_flags(&mut writer, &target.flags);
     }
+    node_js::write_trace(&mut writer, trace);
     let mut channel = format!("{}{namespace}#", classic.broadcasts);
     if let [room] = target.rooms.as_slice() {
         channel.push_str(room.as_str());
@@ -209,7 +215,8 @@ pub(super) fn decode_broadcast(
     if !room.is_empty() && !has_room(&nsp, room) || !node_js::is_event(node_js::kind(kind)?) {
         return Ok(Decoded::Skip);
     }
-    let target = node_js::target(opts.ok_or(WireError::Member("opts"))?)?;
+    let opts = opts.ok_or(WireError::Member("opts"))?;
+    let (target, trace) = node_js::target_and_trace(opts)?;
     let rooms = &target.rooms;
     if !rooms.is_empty() && !rooms.iter().any(|room| has_room(&nsp, room.as_str())) {
         return Ok(Decoded::Skip);
@@ -220,7 +227,7 @@ pub(super) fn decode_broadcast(
         target,
         request: None,
     };
-    Ok(message(node, &nsp, operation))
+    Ok(message(node, &nsp, trace, operation))
 }
 
 fn namespace(nsp: Option<Part<'_>>) -> Result<Cow<'_, str>, WireError> {
@@ -258,6 +265,8 @@ pub(super) fn decode_request(
         "sid",
         "room",
         NATIVE,
+        TRACE[0],
+        TRACE[1],
     ];
     let parts = document.root().above_arguments(2).pick("request", names)?;
     let [
@@ -272,6 +281,8 @@ pub(super) fn decode_request(
         sid,
         room,
         native,
+        parent,
+        state,
     ] = parts;
     let Some(node) = node_js::sender(uid, &classic.me) else {
         return Ok(Decoded::Skip);
@@ -350,14 +361,21 @@ pub(super) fn decode_request(
     } else {
         node
     };
-    Ok(message(node, namespace, operation))
+    let trace = node_js::trace(parent, state);
+    Ok(message(node, namespace, trace, operation))
 }
 
-fn message(node: NodeId, namespace: &str, operation: Operation) -> Decoded {
+fn message(
+    node: NodeId,
+    namespace: &str,
+    trace: Option<Box<TraceContext>>,
+    operation: Operation,
+) -> Decoded {
     Decoded::Message(ClusterMessage {
         node,
         namespace: ByteString::from(namespace),
         sequence: None,
+        trace,
         operation,
     })
 }

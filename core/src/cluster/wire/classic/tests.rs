@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::cluster::wire::testing::{self, Captured, captured, payload};
+use crate::cluster::wire::testing::{self, Captured, captured, payload, traces};
 use crate::cluster::{Operation, ResponseBody};
 use crate::ids::{RequestId, Room, SocketId};
 use crate::payload::Payload;
@@ -299,6 +299,7 @@ fn own_messages_and_marked_copies_are_skipped() {
         node: NodeId::generate(),
         namespace: "/".into(),
         sequence: None,
+        trace: None,
         operation: Operation::FetchSockets {
             target: Target::all(),
             request: "abc".into(),
@@ -324,6 +325,56 @@ fn own_messages_and_marked_copies_are_skipped() {
 }
 
 #[test]
+fn a_trace_is_in_the_options_of_an_event_and_a_member_of_a_request() {
+    let classic = ours("socket.io");
+    let other = Classic::new("socket.io", NodeId::from("2222222222222222"));
+    let [bare, with_state] = traces();
+    let encode = |trace, operation| {
+        let message = ClusterMessage {
+            node: NodeId::foreign("1111111111111111"),
+            namespace: "/".into(),
+            sequence: None,
+            trace,
+            operation,
+        };
+        let wire = classic.encode(&message, false).expect("encodable");
+        let wire = wire.expect("representable");
+        let decoded = other.decode(&wire.channel, &wire.payload, |_, _| true);
+        assert_eq!(decoded, Ok(Decoded::Message(message)));
+        wire.payload
+    };
+    let event = encode(with_state, broadcast(r#"["x"]"#, Target::all()));
+    let mut expected =
+        b"\x93\xb01111111111111111\x83\xa4type\x02\xa4data\x91\xa1x\xa3nsp\xa1/".to_vec();
+    expected
+        .extend_from_slice(b"\x85\xa5rooms\x90\xa6except\x90\xa5flags\x80\xabtraceparent\xd9\x37");
+    expected.extend_from_slice(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    expected.extend_from_slice(b"\xaatracestate\xb1congo=t61rcWkgMzE");
+    assert_eq!(event, expected);
+    let join = Operation::Join {
+        target: Target::room("a"),
+        rooms: vec!["b".into()],
+    };
+    let text = r#"{"uid":"1111111111111111","type":2,"opts":{"rooms":["a"],"except":[]},"rooms":["b"],"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#;
+    assert_eq!(encode(bare, join), text);
+}
+
+#[test]
+fn a_malformed_trace_is_no_trace() {
+    for text in [
+        r#"{"type":4,"uid":"u","opts":{"rooms":["r"]},"traceparent":7}"#,
+        r#"{"type":4,"uid":"u","opts":{"rooms":["r"]},"traceparent":"00-0-0-01","tracestate":"a=b"}"#,
+        r#"{"type":4,"uid":"u","opts":{"rooms":["r"]},"tracestate":"a=b"}"#,
+    ] {
+        let decoded = ours("io").decode("io-request#/#", &text.into(), |_, _| true);
+        let Ok(Decoded::Message(message)) = decoded else {
+            panic!("{text}: {decoded:?}");
+        };
+        assert_eq!(message.trace, None, "{text}");
+    }
+}
+
+#[test]
 fn events_for_rooms_without_members_are_skipped() {
     let classic = ours("socket.io");
     let other = Classic::new("socket.io", NodeId::from("2222222222222222"));
@@ -342,6 +393,7 @@ fn events_for_rooms_without_members_are_skipped() {
             node: NodeId::generate(),
             namespace: "/a#b".into(),
             sequence: None,
+            trace: None,
             operation: broadcast(r#"["x"]"#, target),
         };
         let wire = other
@@ -364,6 +416,7 @@ fn a_local_message_stays_here() {
         node: NodeId::generate(),
         namespace: "/".into(),
         sequence: None,
+        trace: None,
         operation: broadcast(r#"["x"]"#, target),
     };
     assert_eq!(ours("socket.io").encode(&message, false), Ok(None));

@@ -16,6 +16,7 @@ use crate::msgpack::{MessagePackError, Reader, Token, read_value, skip};
 use crate::packet::placeholders_are_sound;
 use crate::payload::{Attachments, Payload};
 use crate::target::{Flags, Target};
+use crate::trace::TraceContext;
 use crate::value::{MAX_DEPTH, Value};
 
 use super::{VERSION, flag, kind};
@@ -117,6 +118,7 @@ fn read_message(fields: &mut Fields<'_, '_>, kind: u64) -> Result<Decoded, WireE
         node,
         namespace,
         sequence,
+        trace: fields.trace()?,
         operation,
     }))
 }
@@ -302,6 +304,17 @@ impl<'r, 'a> Fields<'r, 'a> {
         Ok(Payload::from_parts(json, attachments))
     }
 
+    /// Older versions write none, and what is malformed must not keep the message from its readers.
+    fn trace(&mut self) -> Result<Option<Box<TraceContext>>, WireError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let reader = self.enter("trace")?;
+        let mut inside = *reader;
+        skip(reader)?;
+        Ok(trace(&mut inside).map(Box::new))
+    }
+
     /// Any MessagePack.
     fn value(&mut self, name: &'static str) -> Result<Value, WireError> {
         let input = self.input;
@@ -350,6 +363,17 @@ impl<'r, 'a> Fields<'r, 'a> {
             rooms,
         })
     }
+}
+
+/// Reads what was found to be some MessagePack.
+fn trace(reader: &mut Reader<'_>) -> Option<TraceContext> {
+    let Ok(Token::Array(len @ 1..)) = reader.next() else {
+        return None;
+    };
+    let parent = utf8(reader.next().ok()?, "traceparent").ok()?;
+    let state = if len > 1 { reader.next().ok() } else { None };
+    let state = state.and_then(|state| utf8(state, "tracestate").ok());
+    TraceContext::parse(parent, state).ok()
 }
 
 fn uint(token: Token<'_>, name: &'static str) -> Result<u64, WireError> {

@@ -21,9 +21,25 @@ const TARGET: usize = 4;
 const PAYLOAD: usize = 2;
 
 pub(super) fn message(message: &ClusterMessage) -> Vec<u8> {
+    let mut out = without_trace(message);
+    if let Some(trace) = &message.trace {
+        write_array_header(&mut out, 2);
+        write_str(&mut out, trace.traceparent().as_str());
+        optional(&mut out, trace.tracestate(), |out, state| {
+            write_str(out, state);
+        });
+    }
+    out
+}
+
+/// All but the last element, which is counted already if there is one.
+fn without_trace(message: &ClusterMessage) -> Vec<u8> {
+    let traced = message.trace.as_ref();
     let start = |kind: u64, own: usize, size: usize| {
-        let size = size + message.node.as_str().len() + message.namespace.len() + 32;
-        let mut out = head(kind, own, size);
+        let state = traced.map(|trace| trace.tracestate().map_or(0, str::len));
+        let trace = state.map_or(0, |state| state + 64);
+        let size = size + trace + message.node.as_str().len() + message.namespace.len() + 32;
+        let mut out = head(kind, own + usize::from(traced.is_some()), size);
         write_str(&mut out, message.node.as_str());
         write_str(&mut out, &message.namespace);
         optional(&mut out, message.sequence, |out, number| {

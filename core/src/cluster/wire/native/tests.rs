@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use smallvec::SmallVec;
 
 use super::*;
+use crate::cluster::wire::testing::{trace, traces};
 use crate::cluster::{NamespaceRooms, Operation, ResponseBody, RoomNews, SocketSnapshot};
 use crate::ids::{RequestId, Room, SocketId};
 use crate::json::JsonError;
@@ -135,13 +136,16 @@ fn body() -> impl Strategy<Value = ResponseBody> + Clone {
 }
 
 fn message() -> impl Strategy<Value = ClusterMessage> + Clone {
-    let head = (text(), text(), prop::option::of(any::<u64>()));
-    (head, operation()).prop_map(|((node, namespace, sequence), operation)| ClusterMessage {
-        node: node.into(),
-        namespace: namespace.into(),
-        sequence,
-        operation,
-    })
+    let head = (text(), text(), prop::option::of(any::<u64>()), trace());
+    (head, operation()).prop_map(
+        |((node, namespace, sequence, trace), operation)| ClusterMessage {
+            node: node.into(),
+            namespace: namespace.into(),
+            sequence,
+            trace,
+            operation,
+        },
+    )
 }
 
 fn response() -> impl Strategy<Value = ClusterResponse> + Clone {
@@ -214,6 +218,7 @@ fn from(operation: Operation) -> ClusterMessage {
         node: "0123456789abcdef".into(),
         namespace: "/".into(),
         sequence: Some(7),
+        trace: None,
         operation,
     }
 }
@@ -295,6 +300,57 @@ fn the_bytes_stay_as_they_are() {
         b"\x96\x01\x23\xb00123456789abcdef\xa1/\xa2r1\x91\x94\xa2s1\x81\xa6secure\xc2\x91\xa2s1\xc0"
     );
     assert_eq!(&encode_probe(&"n".into(), 1)[..], b"\x94\x01\x00\xa1n\x01");
+}
+
+/// A message with a trace is the same with an element more, which older versions skip as
+/// `what_a_later_version_adds_is_ignored` shows.
+#[test]
+fn a_trace_is_one_more_element_behind_the_others() {
+    let plain = from(Operation::Heartbeat);
+    let [bare, with_state] = traces();
+    let traced = |trace| ClusterMessage {
+        trace,
+        ..plain.clone()
+    };
+    let parent = b"\xd9\x3700-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let head = b"\x96\x01\x02\xb00123456789abcdef\xa1/\x07\x92";
+    let bytes = [&head[..], parent, b"\xc0"].concat();
+    assert_eq!(encode_message(&traced(bare.clone())), bytes);
+    assert_eq!(decode(&bytes.into()), Ok(Decoded::Message(traced(bare))));
+    let bytes = [&head[..], parent, b"\xb1congo=t61rcWkgMzE"].concat();
+    let traced = traced(with_state);
+    assert_eq!(encode_message(&traced), bytes);
+    assert_eq!(decode(&bytes.into()), Ok(Decoded::Message(traced)));
+}
+
+#[test]
+fn a_malformed_trace_is_no_trace() {
+    let plain = Decoded::Message(from(Operation::Heartbeat));
+    let [bare, _] = traces();
+    let traced = Decoded::Message(ClusterMessage {
+        trace: bare,
+        ..from(Operation::Heartbeat)
+    });
+    let parent = Value::from("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let array = Value::Array;
+    for (trace, expected) in [
+        (Value::Null, &plain),
+        (parent.clone(), &plain),
+        (array(vec![]), &plain),
+        (array(vec!["00-0-0-01".into(), Value::Null]), &plain),
+        (array(vec![Value::Bytes("00".into())]), &plain),
+        (array(vec![7.into(), "a=b".into()]), &plain),
+        // The state is worth less than the rest.
+        (array(vec![parent.clone()]), &traced),
+        (array(vec![parent.clone(), "no state".into()]), &traced),
+        (array(vec![parent.clone(), 7.into()]), &traced),
+        (array(vec![parent, Value::Null, "later".into()]), &traced),
+    ] {
+        let mut elements = elements(&encode_message(&from(Operation::Heartbeat)));
+        elements.push(trace.clone());
+        let bytes = msgpack::encode(&Value::Array(elements)).into();
+        assert_eq!(decode(&bytes).as_ref(), Ok(expected), "{trace:?}");
+    }
 }
 
 /// Each kind has its number; nobody may use one twice or change one.

@@ -33,6 +33,8 @@ pub(super) struct Fields<'a> {
     pub(super) sid: Option<&'a str>,
     pub(super) id: Option<&'a str>,
     pub(super) args: Option<&'a str>,
+    pub(super) traceparent: Option<&'a str>,
+    pub(super) tracestate: Option<&'a str>,
     /// These three are of an [envelope](super::envelope).
     pub(super) body: Option<&'a str>,
     pub(super) properties: Option<&'a str>,
@@ -70,6 +72,8 @@ impl<'a> Fields<'a> {
                 "sid" => fields.sid = value,
                 "id" => fields.id = value,
                 "args" => fields.args = value,
+                "traceparent" => fields.traceparent = value,
+                "tracestate" => fields.tracestate = value,
                 "body" => fields.body = value,
                 "properties" => fields.properties = value,
                 "body_encoding" => fields.body_encoding = value,

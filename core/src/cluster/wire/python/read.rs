@@ -10,6 +10,7 @@ use crate::ids::{NodeId, RequestId, Room};
 use crate::json::{self, JsonError};
 use crate::payload::Payload;
 use crate::target::{Flags, Target};
+use crate::trace::TraceContext;
 use crate::value;
 
 /// The first byte of a pickle of protocol 2 or later; earlier ones were never written.
@@ -90,8 +91,16 @@ fn interpret(codec: &Python, channel: &str, fields: &Fields<'_>) -> Result<Decod
         node: NodeId::foreign(&format!("{MARK}{host}")),
         namespace: (&*required(fields.namespace, "namespace")?).into(),
         sequence: None,
+        trace: trace(fields).map(Box::new),
         operation,
     }))
+}
+
+/// Who sends something malformed has no trace.
+fn trace(fields: &Fields<'_>) -> Option<TraceContext> {
+    let parent = fields.traceparent.and_then(fields::text)?;
+    let state = fields.tracestate.and_then(fields::text);
+    TraceContext::parse(&parent, state.as_deref()).ok()
 }
 
 fn required<'a>(

@@ -63,6 +63,7 @@ fn say(namespace: &str, operation: Operation) -> ClusterMessage {
         node: NodeId::from("00c0ffee00c0ffee"),
         namespace: namespace.into(),
         sequence: Some(7),
+        trace: None,
         operation,
     }
 }

@@ -15,38 +15,30 @@ use crate::target::Target;
 use crate::value::{self, Value};
 
 pub(super) fn encode(codec: &Python, message: &ClusterMessage) -> Result<Translated, WireError> {
-    let namespace = &message.namespace;
     let mut done = Translated::default();
     match &message.operation {
         Operation::Broadcast {
             payload,
             target,
             request,
-        } => emit(
-            codec,
-            namespace,
-            payload,
-            target,
-            request.as_ref(),
-            &mut done,
-        )?,
+        } => emit(codec, message, payload, target, request.as_ref(), &mut done)?,
         Operation::Join { target, rooms } => {
             for socket in sockets(target, &mut done) {
                 for room in rooms {
                     let members = [("sid", socket), ("room", room)];
                     done.messages
-                        .push(simple(codec, "enter_room", &members, namespace));
+                        .push(simple(codec, "enter_room", &members, message));
                 }
             }
         }
         Operation::Leave { target, rooms } => {
-            leave(codec, namespace, target, rooms, &mut done);
+            leave(codec, message, target, rooms, &mut done);
         }
         Operation::Disconnect { target, close } => {
             for socket in sockets(target, &mut done) {
                 let members = [("sid", socket)];
                 done.messages
-                    .push(simple(codec, "disconnect", &members, namespace));
+                    .push(simple(codec, "disconnect", &members, message));
                 if *close {
                     done.leave_out(Untranslatable::CloseConnection);
                 }
@@ -81,42 +73,54 @@ fn sockets<'a>(target: &'a Target, done: &mut Translated) -> SmallVec<[&'a Room;
     }
 }
 
-fn leave(codec: &Python, namespace: &str, target: &Target, rooms: &[Room], done: &mut Translated) {
+fn leave(
+    codec: &Python,
+    message: &ClusterMessage,
+    target: &Target,
+    rooms: &[Room],
+    done: &mut Translated,
+) {
     // Everybody in a room leaves it: that can be said of any room.
     if let ([from], []) = (target.rooms.as_slice(), target.except.as_slice())
         && rooms == [from.clone()]
     {
         let members = [("room", from)];
         done.messages
-            .push(simple(codec, "close_room", &members, namespace));
+            .push(simple(codec, "close_room", &members, message));
         return;
     }
     for socket in sockets(target, done) {
         for room in rooms {
             let members = [("sid", socket), ("room", room)];
             done.messages
-                .push(simple(codec, "leave_room", &members, namespace));
+                .push(simple(codec, "leave_room", &members, message));
         }
     }
 }
 
-fn simple(codec: &Python, method: &str, members: &[(&str, &Room)], namespace: &str) -> Encoded {
+fn simple(
+    codec: &Python,
+    method: &str,
+    members: &[(&str, &Room)],
+    message: &ClusterMessage,
+) -> Encoded {
     let mut out = begin(method);
     for (name, room) in members {
         string(&mut out, name, room.as_str());
     }
-    string(&mut out, "namespace", namespace);
-    codec.to_all(end(codec, out))
+    string(&mut out, "namespace", &message.namespace);
+    codec.to_all(end(codec, message, out))
 }
 
 fn emit(
     codec: &Python,
-    namespace: &str,
+    message: &ClusterMessage,
     payload: &Payload,
     target: &Target,
     request: Option<&RequestId>,
     done: &mut Translated,
 ) -> Result<(), WireError> {
+    let namespace = &*message.namespace;
     if !target.except.iter().all(Room::looks_like_socket) {
         done.leave_out(Untranslatable::Except);
         return Ok(());
@@ -174,7 +178,7 @@ fn emit(
         }
         (None, _) => raw(&mut out, "callback", "null"),
     }
-    done.messages.push(codec.to_all(end(codec, out)));
+    done.messages.push(codec.to_all(end(codec, message, out)));
     Ok(())
 }
 
@@ -228,7 +232,14 @@ fn begin(method: &str) -> Vec<u8> {
 }
 
 /// `host_id` comes last, where [`decode`](super::read::decode) looks for it.
-fn end(codec: &Python, mut out: Vec<u8>) -> Vec<u8> {
+fn end(codec: &Python, message: &ClusterMessage, mut out: Vec<u8>) -> Vec<u8> {
+    if let Some(trace) = &message.trace {
+        // Python takes what it knows out of a dictionary, and lets the rest be.
+        string(&mut out, "traceparent", trace.traceparent().as_str());
+        if let Some(state) = trace.tracestate() {
+            string(&mut out, "tracestate", state);
+        }
+    }
     string(&mut out, "host_id", codec.host_id());
     out.push(b'}');
     out

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::cluster::wire::node_js::{self, NATIVE};
+use crate::cluster::wire::node_js::{self, NATIVE, TRACE};
 use crate::cluster::wire::part::Part;
 use crate::cluster::wire::writer::{Writer, check};
 use crate::cluster::wire::{Decoded, WireError};
@@ -13,6 +13,7 @@ use crate::cluster::{ClusterMessage, Operation};
 use crate::ids::{NodeId, RequestId};
 use crate::payload::Payload;
 use crate::target::Target;
+use crate::trace::TraceContext;
 
 /// The numbers of messages. 1, 2 and 13 are heartbeats, which sharded nodes neither send nor read.
 pub(super) mod kind {
@@ -41,13 +42,14 @@ pub(super) struct Frame<'a> {
     pub(super) kind: u64,
     pub(super) node: NodeId,
     pub(super) namespace: Cow<'a, str>,
+    pub(super) trace: Option<Box<TraceContext>>,
     pub(super) data: Part<'a>,
 }
 
 /// Reads the outside of a message; nothing if it is of no concern.
 pub(super) fn read<'a>(me: &NodeId, root: Part<'a>) -> Result<Option<Frame<'a>>, WireError> {
-    let names = ["type", "data", "uid", "nsp", NATIVE];
-    let [kind, data, uid, nsp, native] = root.pick("message", names)?;
+    let names = ["type", "data", "uid", "nsp", NATIVE, TRACE[0], TRACE[1]];
+    let [kind, data, uid, nsp, native, parent, state] = root.pick("message", names)?;
     let kind = node_js::kind(kind)?;
     let namespace = nsp.and_then(Part::text).ok_or(WireError::Member("nsp"))?;
     let Some(node) = node_js::sender(uid, me) else {
@@ -61,6 +63,7 @@ pub(super) fn read<'a>(me: &NodeId, root: Part<'a>) -> Result<Option<Frame<'a>>,
         kind,
         node,
         namespace,
+        trace: node_js::trace(parent, state),
         data: data.ok_or(WireError::Member("data"))?,
     }))
 }
@@ -72,9 +75,10 @@ pub(super) fn write(
     me: &NodeId,
     namespace: &str,
     native: bool,
+    trace: Option<&TraceContext>,
     data: impl FnOnce(&mut Writer),
 ) -> Bytes {
-    writer.map(4 + usize::from(native));
+    writer.map(4 + usize::from(native) + node_js::trace_members(trace));
     writer.key("type");
     writer.uint(kind);
     writer.key("data");
@@ -88,6 +92,7 @@ pub(super) fn write(
         writer.key(NATIVE);
         writer.bool(true);
     }
+    node_js::write_trace(&mut writer, trace);
     writer.end_map();
     writer.finish()
 }
@@ -99,7 +104,8 @@ pub(super) fn encode(
 ) -> Result<Option<Bytes>, WireError> {
     let native = native_too && message.operation.request().is_some();
     let write = |writer, kind, data: &dyn Fn(&mut Writer)| {
-        write(writer, kind, me, &message.namespace, native, data)
+        let trace = message.trace.as_deref();
+        write(writer, kind, me, &message.namespace, native, trace, data)
     };
     Ok(Some(match &message.operation {
         Operation::Broadcast { target, .. }
@@ -245,6 +251,7 @@ pub(super) fn decode(
         node: frame.node,
         namespace: ByteString::from(&*frame.namespace),
         sequence: None,
+        trace: frame.trace,
         operation,
     }))
 }

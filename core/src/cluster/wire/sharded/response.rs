@@ -13,12 +13,20 @@ use crate::payload::Payload;
 
 pub(super) fn encode(me: &NodeId, response: &ClusterResponse) -> Result<Option<Bytes>, WireError> {
     let write = |writer, kind, len, data: &dyn Fn(&mut Writer)| {
-        write(writer, kind, me, &response.namespace, false, |writer| {
-            writer.map(1 + len);
-            writer.key("requestId");
-            writer.str(response.request.as_str());
-            data(writer);
-        })
+        write(
+            writer,
+            kind,
+            me,
+            &response.namespace,
+            false,
+            None,
+            |writer| {
+                writer.map(1 + len);
+                writer.key("requestId");
+                writer.str(response.request.as_str());
+                data(writer);
+            },
+        )
     };
     Ok(Some(match &response.body {
         ResponseBody::Ack { payload, .. } | ResponseBody::ServerSideEmit(payload) => {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cluster::ResponseBody;
-use crate::cluster::wire::testing::{self, Captured, captured, payload};
+use crate::cluster::wire::testing::{self, Captured, captured, payload, traces};
 use crate::payload::Payload;
 use crate::target::Target;
 use crate::value::Value;
@@ -222,6 +222,7 @@ fn the_length_of_a_room_is_counted_as_in_javascript() {
         node: NodeId::generate(),
         namespace: "/".into(),
         sequence: None,
+        trace: None,
         operation: Operation::Broadcast {
             payload: payload(r#"["x"]"#),
             target: Target::room(room),
@@ -233,6 +234,39 @@ fn the_length_of_a_room_is_counted_as_in_javascript() {
     let accents = "é".repeat(10);
     let channel = format!("io#/#{accents}#");
     assert_eq!(ours().publish_channel(&message(&accents)), channel);
+}
+
+#[test]
+fn a_trace_is_a_member_of_the_message() {
+    let me = NodeId::from("2222222222222222");
+    let other = Sharded::new("io", ShardedMode::Dynamic, me);
+    for (trace, more) in traces()
+        .into_iter()
+        .zip(["", r#","tracestate":"congo=t61rcWkgMzE""#])
+    {
+        let message = ClusterMessage {
+            node: NodeId::foreign("1111111111111111"),
+            namespace: "/".into(),
+            sequence: None,
+            trace,
+            operation: Operation::Disconnect {
+                target: Target::all(),
+                close: true,
+            },
+        };
+        let wire = other.encode(&message, false).expect("encodable");
+        let wire = wire.expect("representable");
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let text = format!(
+            r#"{{"type":6,"data":{{"opts":{{"rooms":[],"except":[],"flags":{{}}}},"close":true}},"uid":"2222222222222222","nsp":"/","traceparent":"{parent}"{more}}}"#
+        );
+        assert_eq!(wire.payload, text);
+        let decoded = ours().decode(&wire.channel, &wire.payload, |_, _| true);
+        let Ok(Decoded::Message(decoded)) = decoded else {
+            panic!("{decoded:?}");
+        };
+        assert_eq!(decoded.trace, message.trace);
+    }
 }
 
 fn decode_text(channel: &str, text: &'static str) -> Result<Decoded, WireError> {

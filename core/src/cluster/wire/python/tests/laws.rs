@@ -1,6 +1,7 @@
 //! What holds for any message.
 
 use super::*;
+use crate::cluster::wire::testing;
 
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -69,12 +70,16 @@ proptest! {
         namespace in "/[a-zé \"]{0,5}",
         operation in operation(),
         bare in any::<bool>(),
+        trace in testing::trace(),
         channel in prop_oneof![Just("socketio"), Just("/12.socketio")],
     ) {
         let config = PythonConfig::listen().channels([channel]);
         let node = || Python::new(&NodeId::from("00c0ffee00c0ffee"), config.clone());
         let emitter = Python::new(&NodeId::emitter(), config.clone().with_bare_argument(bare));
-        let message = say(&namespace, operation.clone());
+        let message = ClusterMessage {
+            trace,
+            ..say(&namespace, operation.clone())
+        };
         let written = emitter.encode(&message).expect("encoded");
         prop_assert!(written.limits.is_empty());
         prop_assert_eq!(written.messages.len(), 1);
@@ -83,6 +88,7 @@ proptest! {
             panic!("{read:?}");
         };
         prop_assert_eq!(&read.namespace, &namespace);
+        prop_assert_eq!(&read.trace, &message.trace);
         // The question comes back as the answer's.
         if let Operation::Broadcast { request: slot @ Some(_), .. } = &mut read.operation {
             let answer = ClusterResponse {
@@ -128,4 +134,39 @@ proptest! {
         let _ = node().decode("socketio", &Bytes::copy_from_slice(&line.as_bytes()[..cut.index(line.len())]));
         let _ = read(&node(), &line);
     }
+}
+
+#[test]
+fn a_trace_is_in_front_of_the_sender() {
+    let [_, trace] = testing::traces();
+    let message = ClusterMessage {
+        trace,
+        ..say(
+            "/",
+            Operation::Disconnect {
+                target: Target::room(SID),
+                close: false,
+            },
+        )
+    };
+    let written = node().encode(&message).expect("encoded").messages.remove(0);
+    let text = format!(
+        r#"{{"method":"disconnect","sid":"{SID}","namespace":"/","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","tracestate":"congo=t61rcWkgMzE","host_id":"{}"}}"#,
+        node().host_id()
+    );
+    assert_eq!(written.payload, text);
+    // What an application of Python adds by itself is read as well; what is malformed is no trace.
+    let disconnect = |more: &str| {
+        let json =
+            format!(r#"{{"method": "disconnect", "sid": "{SID}", "namespace": "/", {more}}}"#);
+        super::message(&json).trace
+    };
+    let parent = r#""traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01""#;
+    let [bare, _] = testing::traces();
+    assert_eq!(disconnect(parent), bare);
+    assert_eq!(disconnect(r#""traceparent": null"#), None);
+    assert_eq!(
+        disconnect(r#""traceparent": "00-0-0-1", "tracestate": "a=b""#),
+        None
+    );
 }
