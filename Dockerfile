@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The stock node, the emitter's command and the load tester in one small image, for a user without rights.
 
 FROM rust:1.95-slim-bookworm AS build

@@ -3,12 +3,13 @@
 //!
 //! * [`conn`]: the handle of a session that others hold; [`outbox`]: what waits for its client.
 //! * [`session`]: the task that owns a session. [`websocket`] and [`polling`]: its two transports.
-//! * [`flusher`]: writes many outboxes after a fan-out. [`timers`]: one timer for all.
+//! * [`flusher`]: writes many outboxes after a fan-out. [`timers`]: one timer for all. [`pace`]: the closings of a drain.
 
 mod conn;
 mod flusher;
 mod io;
 mod outbox;
+mod pace;
 mod polling;
 mod session;
 mod sessions;
@@ -37,6 +38,7 @@ pub(crate) use self::polling::{PendingUpgrade, PendingWebSocket, PollError};
 use self::conn::Command;
 use self::flusher::Flusher;
 use self::outbox::Form;
+use self::pace::Pace;
 use self::session::SessionTask;
 use self::sessions::Sessions;
 use self::timers::Timers;
@@ -297,16 +299,17 @@ impl Engine {
         self.closing.store(true, Ordering::Release);
     }
 
-    /// Closes every session, evenly spread over `window`, so that the clients do not come back all at once.
+    /// Closes every session, evenly spread over `window`, so that the clients do not come back all at once; later than
+    /// that rather than in a burst if this machine stood still meanwhile.
     pub(crate) async fn close_all(&self, window: Duration) {
         self.refuse_new();
         let conns = self.sessions.all();
-        let start = Instant::now();
-        let count = u32::try_from(conns.len()).unwrap_or(u32::MAX).max(1);
-        for (index, conn) in conns.into_iter().enumerate() {
-            let due = start + window * u32::try_from(index).unwrap_or(u32::MAX) / count;
+        let mut pace = Pace::new(Instant::now(), window, conns.len());
+        for conn in conns {
+            let now = Instant::now();
+            let due = pace.next(now);
             // Whole milliseconds: a sleep for each of 100 000 sessions would take longer than the window.
-            if due > Instant::now() + Duration::from_millis(1) {
+            if due > now + Duration::from_millis(1) {
                 tokio::time::sleep_until(due).await;
             }
             conn.close(CloseReason::ServerShuttingDown);
