@@ -75,7 +75,7 @@ impl AmqpAdapter {
     /// Why a connection was last lost or not made.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        self.shared.counters.last_error()
+        self.shared.last_error.lock().clone()
     }
 
     /// How often something could not be said, or not quite, to members that speak Python's dialect.

@@ -104,7 +104,6 @@
 mod adapter;
 mod config;
 mod copies;
-mod counters;
 mod link;
 mod names;
 mod outbox;

@@ -10,20 +10,22 @@ use bytes::Bytes;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::ShortString;
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
-use socketio_core::cluster::AdapterError;
+use parking_lot::Mutex;
+use socketio_core::cluster::{AdapterCounters, AdapterError};
 use socketio_core::ids::NodeId;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{AmqpConfig, ConfigError, ExchangeType, Settings};
-use crate::counters::Counters;
 use crate::outbox::{Bounds, Outbox};
 
 pub(crate) struct Shared {
     pub(crate) settings: Arc<Settings>,
     pub(crate) exchange: ShortString,
     pub(crate) outbox: Outbox,
-    pub(crate) counters: Counters,
+    pub(crate) counters: AdapterCounters,
+    /// Why a connection was last lost or not made.
+    pub(crate) last_error: Mutex<Option<String>>,
     /// Who publishes, as it stands in each message. Not the node's id: an emitter has none, and a
     /// restarted process must not be taken for its predecessor.
     pub(crate) publisher: ShortString,
@@ -65,7 +67,8 @@ impl Shared {
         Ok(Self {
             exchange: config.exchange.as_str().into(),
             outbox: Outbox::new(bounds),
-            counters: Counters::default(),
+            counters: AdapterCounters::default(),
+            last_error: Mutex::default(),
             publisher: NodeId::generate().as_str().into(),
             blocked: AtomicBool::new(false),
             writing: AtomicBool::new(false),
@@ -279,7 +282,7 @@ impl Attempts {
         } else {
             tracing::warn!(broker, part, error = text, "no connection to RabbitMQ");
         }
-        shared.counters.set_error(text.clone());
+        *shared.last_error.lock() = Some(text.clone());
         self.said = Some(text);
         let mut pause = self.backoff.next().unwrap_or(AFTER_REFUSALS);
         self.refusals = if failure.is_refusal() {

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use socketio_core::cluster::wire::WireError;
 use socketio_core::cluster::wire::python::{LimitCounts, Python, PythonMode, Translated};
 use socketio_core::cluster::{
-    Adapter, AdapterError, AdapterStatus, BoxFuture, ClusterHandler, ClusterMessage,
-    ClusterResponse, Interest, Operation,
+    Adapter, AdapterCounters, AdapterError, AdapterStatus, BoxFuture, ClusterHandler,
+    ClusterMessage, ClusterResponse, Interest, Operation,
 };
 use socketio_core::ids::NodeId;
 use tokio::time::timeout;
@@ -22,12 +22,11 @@ use crate::outbound::Outgoing;
 use crate::route::Routes;
 use crate::sending::Sending;
 use crate::shared::Shared;
-use crate::status::Counters;
 
 /// Carries cluster messages over Redis. See the [crate].
 pub struct RedisAdapter {
     config: RedisConfig,
-    counters: Arc<Counters>,
+    counters: Arc<AdapterCounters>,
     interests: Arc<Interests>,
     foreign: Arc<Foreign>,
     untranslatable: LimitCounts,

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use socketio_core::cluster::AdapterCounters;
 use tokio::sync::Notify;
-
-use crate::status::Counters;
 
 /// Something for the handler, in the order in which it is to hear of it.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ pub(crate) enum Inbound {
 pub(crate) struct InboundQueue {
     inner: Mutex<Inner>,
     filled: Notify,
-    counters: Arc<Counters>,
+    counters: Arc<AdapterCounters>,
     max_messages: usize,
     max_bytes: usize,
 }
@@ -41,7 +40,11 @@ struct Inner {
 }
 
 impl InboundQueue {
-    pub(crate) fn new(counters: Arc<Counters>, max_messages: usize, max_bytes: usize) -> Self {
+    pub(crate) fn new(
+        counters: Arc<AdapterCounters>,
+        max_messages: usize,
+        max_bytes: usize,
+    ) -> Self {
         Self {
             inner: Mutex::default(),
             filled: Notify::new(),

@@ -102,7 +102,6 @@ mod publisher;
 mod route;
 mod sending;
 mod shared;
-mod status;
 mod subscription;
 
 pub use adapter::RedisAdapter;

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use socketio_core::cluster::AdapterError;
+use socketio_core::cluster::{AdapterCounters, AdapterError};
 use tokio::sync::Notify;
 
 use crate::config::RedisConfig;
-use crate::status::Counters;
 
 /// An encoded message and where it goes.
 #[derive(Debug, Clone)]
@@ -45,7 +44,7 @@ pub(crate) struct Limits {
     max_bytes: usize,
     max_messages: usize,
     used: Mutex<Used>,
-    counters: Arc<Counters>,
+    counters: Arc<AdapterCounters>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -55,7 +54,7 @@ struct Used {
 }
 
 impl Limits {
-    pub(crate) fn new(config: &RedisConfig, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(config: &RedisConfig, counters: Arc<AdapterCounters>) -> Self {
         Self {
             max_message: config.max_message_size,
             max_bytes: config.max_queued_bytes,

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use socketio_core::cluster::AdapterCounters;
 use socketio_core::cluster::wire::native;
 use socketio_core::ids::NodeId;
 use tokio::sync::Notify;
 
 use crate::channel::{Channel, Kind};
 use crate::outbound::Outgoing;
-use crate::status::Counters;
 
 /// The probe that is under way, if any.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Probe {
     node: NodeId,
     /// The channel that the node hears alone.
     channel: Channel,
-    counters: Arc<Counters>,
+    counters: Arc<AdapterCounters>,
     state: Mutex<State>,
     returned: Notify,
 }
@@ -46,7 +46,7 @@ pub(crate) enum Overdue {
 }
 
 impl Probe {
-    pub(crate) fn new(node: &NodeId, channel: Channel, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(node: &NodeId, channel: Channel, counters: Arc<AdapterCounters>) -> Self {
         Self {
             node: node.clone(),
             channel,

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use socketio_core::cluster::AdapterCounters;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -12,14 +13,13 @@ use crate::flow::Flow;
 use crate::layout::Layouts;
 use crate::listeners::Listeners;
 use crate::probe::Probe;
-use crate::status::Counters;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: RedisConfig,
     pub(crate) connector: Connector,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) counters: Arc<AdapterCounters>,
     pub(crate) layouts: Layouts,
     pub(crate) listeners: Listeners,
     /// Present as soon as something is to be heard.
@@ -43,7 +43,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: RedisConfig, counters: Arc<Counters>) -> Result<Self, ConfigError> {
+    pub(crate) fn new(
+        config: RedisConfig,
+        counters: Arc<AdapterCounters>,
+    ) -> Result<Self, ConfigError> {
         config.validate()?;
         let address = Address::new(&config)?;
         Ok(Self {

@@ -6,7 +6,6 @@ mod repair;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -59,7 +58,7 @@ impl Subscription {
             () = shared.stop.cancelled() => {}
             () = self.keep() => {}
         }
-        self.shared.counters.up.store(false, Ordering::Relaxed);
+        self.shared.counters.set_up(false);
     }
 
     async fn keep(&mut self) {
@@ -210,7 +209,7 @@ impl Subscription {
 
     fn set_up(&mut self, is_up: bool) {
         self.state.is_up = is_up;
-        self.shared.counters.up.store(is_up, Ordering::Relaxed);
+        self.shared.counters.set_up(is_up);
         let heard = if is_up { self.state.version } else { 0 };
         self.shared.heard.send_replace(heard);
     }

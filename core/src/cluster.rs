@@ -7,6 +7,7 @@
 //!
 //! [`MemoryBus`] joins nodes of one process, for single nodes and for tests.
 
+mod counters;
 #[cfg(any(test, feature = "laws"))]
 pub mod laws;
 mod lazy;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use crate::ids::{NodeId, Room};
 
+pub use counters::{AdapterCounters, Counter};
 pub use lazy::LazyValue;
 pub use members::{MemberEvent, Members, MembersConfig};
 pub use memory::{Link, MemoryAdapter, MemoryBus};
