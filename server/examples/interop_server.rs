@@ -1,18 +1,17 @@
 //! The server that the suites in `interop/` drive: the contract is in `interop/README.md`.
 //!
-//! One long file on purpose: an example is a whole program, and this one has every flag and event of the contract.
+//! One long file on purpose: it has every flag and event of the contract.
 //!
 //! ```sh
 //! cargo run -p socketio-server --example interop_server -- --port 3000
 //! ```
 
-use std::io::Write as _;
+mod driven;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Parser;
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeTuple as _, Serializer};
 use serde_json::json;
 use socketio_server::extract::{Ack, Args, Auth, Data};
 use socketio_server::{
@@ -20,7 +19,8 @@ use socketio_server::{
     CorsOrigin, DisconnectReason, Handshake, HttpCompression, Limits, Listener, Options,
     ParserKind, Server, Socket, Value, ValueError,
 };
-use tokio::sync::mpsc;
+
+use driven::{Arguments, lines_of_stdin, say, texts, with_hex};
 
 #[derive(Parser)]
 struct Flags {
@@ -198,48 +198,6 @@ fn application(io: &Server) -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Any number of arguments, which a tuple cannot be.
-struct Arguments(Vec<Value>);
-
-/// More than any suite answers with.
-const MOST_ARGUMENTS: usize = 8;
-
-impl Serialize for Arguments {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut tuple = serializer.serialize_tuple(self.0.len())?;
-        for argument in &self.0 {
-            tuple.serialize_element(argument)?;
-        }
-        tuple.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Arguments {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Arguments;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("arguments")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Arguments, A::Error> {
-                let mut arguments = Vec::new();
-                while let Some(argument) = seq.next_element()? {
-                    arguments.push(argument);
-                }
-                // Arguments that are missing come as null.
-                while arguments.last().is_some_and(Value::is_null) {
-                    arguments.pop();
-                }
-                Ok(Arguments(arguments))
-            }
-        }
-        deserializer.deserialize_tuple(MOST_ARGUMENTS, Collect)
-    }
-}
-
 /// The arguments of an event, without its name.
 fn arguments(Args(payload): &Args) -> Result<Vec<Value>, ValueError> {
     let mut values = payload.to_values()?;
@@ -259,31 +217,8 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// A room or a list of rooms.
-fn rooms(value: &Value) -> Vec<String> {
-    let one = std::slice::from_ref(value);
-    let list = value.as_array().unwrap_or(one);
-    list.iter().map(|room| text(room).to_owned()).collect()
-}
-
 fn milliseconds(value: &Value) -> Duration {
     Duration::from_millis(value.as_u64().unwrap_or(0))
-}
-
-/// Bytes become `{"bytes": "<hex>"}`.
-fn describe(value: Value) -> Value {
-    match value {
-        Value::Bytes(bytes) => {
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            [("bytes", Value::from(hex))].into_iter().collect()
-        }
-        Value::Array(items) => items.into_iter().map(describe).collect(),
-        Value::Object(members) => members
-            .into_iter()
-            .map(|(name, value)| (name, describe(value)))
-            .collect(),
-        other => other,
-    }
 }
 
 async fn joined(socket: Socket) -> Result<(), AnyError> {
@@ -325,7 +260,8 @@ fn answers(socket: &Socket) {
         Ok::<_, AnyError>(ack.send(Arguments(arguments(&args)?))?)
     });
     socket.on("describe", async |args: Args, ack: Ack| {
-        let described: Value = arguments(&args)?.into_iter().map(describe).collect();
+        let described = arguments(&args)?.into_iter();
+        let described: Value = described.map(|value| with_hex(value, "bytes")).collect();
         Ok::<_, AnyError>(ack.send(described)?)
     });
     socket.on("ask", async |socket: Socket, args: Args, ack: Ack| {
@@ -387,15 +323,15 @@ fn broadcasts(socket: &Socket) {
     );
     socket.on("to-room", async |socket: Socket, args: Args| {
         let (head, rest) = split(&args, 2)?;
-        Ok::<_, AnyError>(socket.to(rooms(&head[0])).emit(text(&head[1]), rest)?)
+        Ok::<_, AnyError>(socket.to(texts(&head[0])).emit(text(&head[1]), rest)?)
     });
     socket.on("in-room", async |socket: Socket, args: Args| {
         let (head, rest) = split(&args, 2)?;
-        Ok::<_, AnyError>(socket.within(rooms(&head[0])).emit(text(&head[1]), rest)?)
+        Ok::<_, AnyError>(socket.within(texts(&head[0])).emit(text(&head[1]), rest)?)
     });
     socket.on("except-room", async |socket: Socket, args: Args| {
         let (head, rest) = split(&args, 2)?;
-        let others = socket.namespace().except(rooms(&head[0]));
+        let others = socket.namespace().except(texts(&head[0]));
         Ok::<_, AnyError>(others.emit(text(&head[1]), rest)?)
     });
     socket.on("to-others", async |socket: Socket, args: Args| {
@@ -414,7 +350,7 @@ fn broadcasts(socket: &Socket) {
     socket.on("ask-room", async |socket: Socket, args: Args, ack: Ack| {
         let (head, rest) = split(&args, 3)?;
         let room = socket
-            .within(rooms(&head[0]))
+            .within(texts(&head[0]))
             .timeout(milliseconds(&head[1]));
         let asked = room.emit_with_ack::<_, Value>(text(&head[2]), rest)?;
         let answers = asked.collect().await;
@@ -494,23 +430,4 @@ fn stats(io: &Server) {
 
 fn log(entry: &serde_json::Value) {
     say(&entry.to_string());
-}
-
-fn say(line: &str) {
-    // Nobody listens any more: the end of standard input follows.
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
-/// The lines of standard input; ends with it.
-fn lines_of_stdin() -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel(1);
-    // A thread that is not waited for at the end, unlike tokio's own for standard input.
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lines().map_while(Result::ok) {
-            if sender.blocking_send(line).is_err() {
-                break;
-            }
-        }
-    });
-    receiver
 }
