@@ -9,7 +9,7 @@ use socketio_server::{
 };
 
 use crate::cluster_support::{builder, client_in, count_becomes, nodes, sample, start};
-use crate::support::{soon, until};
+use crate::support::{comes, until};
 
 #[tokio::test]
 async fn all_nodes_count_the_members_of_all() {
@@ -68,17 +68,13 @@ async fn the_room_of_a_socket_counts_when_others_are_in_it() {
     }
     let host = nodes[0].client().await;
     let mut guest = client_in(&nodes[0], &[host.id.as_str()]).await;
-    soon("the rooms", async {
-        while nodes[1].io.rooms().await.count(host.id.clone()) != 2 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+    comes("the rooms", async || {
+        nodes[1].io.rooms().await.count(host.id.clone()) == 2
     })
     .await;
     let () = guest.call("leave", host.id.as_str()).await;
-    soon("the rooms", async {
-        while !nodes[1].io.rooms().await.rooms.is_empty() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+    comes("the rooms", async || {
+        nodes[1].io.rooms().await.rooms.is_empty()
     })
     .await;
 }
@@ -228,10 +224,8 @@ async fn a_namespace_that_a_node_makes_later_is_counted_and_heard_there_too() {
     // News of it have come before there is such a namespace here.
     until("news", || sample(&one.io, "cluster_remote_rooms") == 2.0).await;
     let late = one.io.of("/late");
-    soon("the count", async {
-        while late.in_room("a").count().await.count != 1 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+    comes("the count", async || {
+        late.in_room("a").count().await.count == 1
     })
     .await;
     assert_eq!(late.fetch_sockets().await.expect("all answer").len(), 1);
@@ -240,10 +234,8 @@ async fn a_namespace_that_a_node_makes_later_is_counted_and_heard_there_too() {
     let mut near = one.client_of("/late").await;
     two.io.of("/late").emit("x", 2).expect("sent");
     assert_eq!(near.expect::<u8>("x").await, 2);
-    soon("the count", async {
-        while two.io.of("/late").operator().count().await.count != 2 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+    comes("the count", async || {
+        two.io.of("/late").operator().count().await.count == 2
     })
     .await;
 }

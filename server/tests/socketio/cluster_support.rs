@@ -8,7 +8,7 @@ use socketio_server::{
     MembersConfig, MemoryBus, NodeId, OccupancyConfig, Reply, Server, ServerBuilder, Socket,
 };
 
-use crate::support::{Client, Served, serve, soon};
+use crate::support::{Client, Served, comes, serve};
 
 pub(crate) const SHORT: Duration = Duration::from_millis(200);
 
@@ -61,14 +61,10 @@ pub(crate) async fn client_in(node: &Served, rooms: &[&str]) -> Client {
 }
 
 pub(crate) async fn count_becomes(io: &Server, room: &str, count: u64) {
-    soon(&format!("{count} in {room} on {}", io.node_id()), async {
-        loop {
-            let found = io.in_room(room).count().await;
-            if found.is_complete() && found.count == count {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+    let what = format!("{count} in {room} on {}", io.node_id());
+    comes(&what, async || {
+        let found = io.in_room(room).count().await;
+        found.is_complete() && found.count == count
     })
     .await;
 }

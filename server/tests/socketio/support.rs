@@ -36,6 +36,16 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     .await;
 }
 
+/// Waits until `condition` holds, which has to be asked for.
+pub(crate) async fn comes(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    soon(what, async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
 /// A server that ends with the test.
 pub(crate) struct Served {
     pub(crate) io: Server,
