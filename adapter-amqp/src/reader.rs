@@ -238,7 +238,7 @@ impl Reader {
         match decoded {
             Ok(Decoded::Message(message)) => self.guard(|sink| sink.message(message)),
             Ok(Decoded::Response(response)) => self.guard(|sink| sink.response(response)),
-            Ok(Decoded::Probe(_) | Decoded::Skip) => {}
+            Ok(Decoded::Elsewhere { .. } | Decoded::Probe(_) | Decoded::Skip) => {}
             Err(error) => {
                 // Anybody may publish anything any number of times.
                 if counters.decode_errors.increment().is_power_of_two() {

@@ -17,6 +17,7 @@ use crate::census::{Census, Foreign};
 use crate::channel::Wanted;
 use crate::config::{ConfigError, RedisConfig};
 use crate::hearing::Hearing;
+use crate::inbound::Inbound;
 use crate::interests::Interests;
 use crate::outbound::Outgoing;
 use crate::route::Routes;
@@ -114,6 +115,7 @@ impl RedisAdapter {
     fn run(&self, handler: Arc<dyn ClusterHandler>) -> Result<Running, ConfigError> {
         let routes = Arc::new(Routes::new(&self.config, handler.node()));
         let shared = Shared::new(self.config.clone(), Arc::clone(&self.counters))?;
+        shared.begin_to_state(handler.node());
         let mut channels = routes.channels();
         for namespace in self.interests.namespaces() {
             channels.extend(routes.channels_of(&namespace));
@@ -257,8 +259,14 @@ impl Adapter for RedisAdapter {
             Some(running) => {
                 let wanted = &running.hearing.wanted;
                 follow(&running.routes, &self.interests, wanted, change);
-                if matches!(change, Interest::NamespaceOpened(_)) {
-                    running.sending.shared.recount.notify_one();
+                match change {
+                    Interest::NamespaceOpened(_) => running.sending.shared.recount.notify_one(),
+                    Interest::NamespaceClosed(namespace) => {
+                        let namespace = namespace.to_owned();
+                        let closed = Inbound::Closed { namespace };
+                        running.hearing.inbound.tell(closed);
+                    }
+                    _ => {}
                 }
             }
             None => {

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::inbound::{Inbound, InboundQueue};
 use crate::interests::Interests;
-use crate::listeners::Tally;
+use crate::listeners::{Expected, Tally};
 use crate::route::Routes;
 use crate::shared::Shared;
 
@@ -117,16 +117,19 @@ impl Census {
         }
         let sums = tally.count(&self.shared, &channels).await?;
         let sum = |channel: &str| sums.get(channel).copied().unwrap_or(0);
-        let counts = namespaces
-            .into_iter()
-            .zip(&counted)
-            .map(|(namespace, pair)| {
-                let foreign = sum(&pair.all).saturating_sub(sum(&pair.ours));
-                (namespace, usize::try_from(foreign).unwrap_or(usize::MAX))
-            });
-        let counts = counts.collect();
+        let mut expected = Expected {
+            nodes: sum(self.routes.all()),
+            namespaces: HashMap::new(),
+        };
+        let mut counts = HashMap::new();
+        for (namespace, pair) in namespaces.into_iter().zip(&counted) {
+            let all = sum(&pair.all);
+            expected.namespaces.insert(namespace.clone(), all);
+            let foreign = all.saturating_sub(sum(&pair.ours));
+            counts.insert(namespace, usize::try_from(foreign).unwrap_or(usize::MAX));
+        }
         if self.shared.counters.is_up() {
-            self.shared.listeners.remember(sums);
+            self.shared.listeners.remember(sums, expected);
         }
         Ok(counts)
     }

@@ -6,10 +6,12 @@ use bytes::Bytes;
 use socketio_core::cluster::wire::{Decoded, WireError};
 use socketio_core::cluster::{ClusterHandler, Operation};
 
+use crate::audit::Audit;
 use crate::inbound::{Inbound, InboundQueue};
 use crate::interests::Interests;
 use crate::route::Routes;
 use crate::shared::Shared;
+use crate::statement::Statement;
 
 /// Messages after which other tasks get their turn.
 const TURN: usize = 32;
@@ -21,6 +23,7 @@ pub(crate) async fn run(
     shared: Arc<Shared>,
     inbound: Arc<InboundQueue>,
 ) {
+    let mut audit = Audit::new(Arc::clone(&shared.counters));
     loop {
         let batch = tokio::select! {
             biased;
@@ -34,12 +37,26 @@ pub(crate) async fn run(
             match news {
                 Inbound::Message { channel, payload } => {
                     let size = payload.len();
-                    let decoded = routes.decode(&channel, &payload, &interests);
-                    drop(payload);
-                    hand_over(handler.as_ref(), &shared, &channel, decoded);
+                    if let Some(namespace) = routes.stated(&channel) {
+                        let statement = Statement::decode(&payload);
+                        let others = statement.filter(|said| said.node != *handler.node());
+                        if let Some(said) = others.filter(|_| interests.has(namespace)) {
+                            audit.stated(namespace, said);
+                        }
+                    } else {
+                        let decoded = routes.decode(&channel, &payload, &interests);
+                        drop(payload);
+                        let audited = decoded.as_ref().ok();
+                        let audited = audited.and_then(|it| routes.audited(&channel, it));
+                        if let Some((namespace, node)) = audited {
+                            audit.heard(namespace, node);
+                        }
+                        hand_over(handler.as_ref(), &shared, &channel, decoded);
+                    }
                     inbound.done(&channel, size);
                 }
                 Inbound::Connected { gap } => handler.on_connected(gap),
+                Inbound::Closed { namespace } => audit.closed(&namespace),
                 Inbound::Foreign { namespace, count } => handler.on_foreign(&namespace, count),
             }
             if number % TURN == 0 {
@@ -58,14 +75,21 @@ fn hand_over(
     match decoded {
         Ok(Decoded::Message(message)) => {
             if message.node != *handler.node() {
-                if message.operation == Operation::InitialHeartbeat {
-                    shared.recount.notify_one();
+                match message.operation {
+                    Operation::InitialHeartbeat => {
+                        shared.recount.notify_one();
+                        if let Some(issued) = shared.issued() {
+                            issued.repeat();
+                        }
+                    }
+                    Operation::Close => shared.listeners.expect_fewer(shared.config.close_timeout),
+                    _ => {}
                 }
                 handler.on_message(message);
             }
         }
         Ok(Decoded::Response(response)) => handler.on_response(response),
-        Ok(Decoded::Probe(_) | Decoded::Skip) => {}
+        Ok(Decoded::Elsewhere { .. } | Decoded::Probe(_) | Decoded::Skip) => {}
         Err(error) => {
             shared.counters.decode_errors.add(1);
             let channel = String::from_utf8_lossy(channel);

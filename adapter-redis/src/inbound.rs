@@ -15,6 +15,8 @@ pub(crate) enum Inbound {
     Message { channel: Bytes, payload: Bytes },
     /// All channels are heard (again).
     Connected { gap: bool },
+    /// A namespace is heard no more.
+    Closed { namespace: String },
     /// As many foreign members hear a namespace.
     Foreign { namespace: String, count: usize },
 }

@@ -42,6 +42,11 @@ impl Interests {
         }
     }
 
+    /// Whether a namespace is here.
+    pub(crate) fn has(&self, namespace: &str) -> bool {
+        self.0.read().contains_key(namespace)
+    }
+
     /// Whether a room has members here.
     pub(crate) fn has_room(&self, namespace: &str, room: &str) -> bool {
         let namespaces = self.0.read();

@@ -88,6 +88,9 @@ impl Lane {
                         shared.listeners.learn(&mut connection, shared).await;
                     }
                     before = Some(identity);
+                    if let Some(issued) = shared.issued() {
+                        issued.repeat();
+                    }
                     shared.subscribed().await;
                     self.is_connected.store(true, Ordering::Relaxed);
                     let end = self.pump(shared, &server, connection, &lost).await;

@@ -82,6 +82,7 @@
 //! → `deliver`; these make up `hearing`.
 
 mod adapter;
+mod audit;
 mod backoff;
 mod census;
 mod channel;
@@ -102,6 +103,7 @@ mod publisher;
 mod route;
 mod sending;
 mod shared;
+mod statement;
 mod subscription;
 
 pub use adapter::RedisAdapter;

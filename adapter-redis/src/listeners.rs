@@ -1,6 +1,7 @@
 //! How many hear a channel.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -11,6 +12,7 @@ use redis::{AsyncConnectionConfig, RedisResult};
 use tokio::time::timeout;
 
 use crate::connect::{Server, timed_out};
+use crate::outbound::Audience;
 use crate::shared::Shared;
 
 /// Between two looks whether the others are back.
@@ -23,12 +25,53 @@ const BEHIND: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     known: Mutex<HashMap<String, u64>>,
+    expected: Mutex<Arc<Expected>>,
+    /// Until then some may leave, as they have said.
+    fewer: Mutex<Option<Instant>>,
+}
+
+/// How many members are to hear a message.
+#[derive(Debug, Default)]
+pub(crate) struct Expected {
+    /// Nodes of ours.
+    pub(crate) nodes: u64,
+    /// All members that have a namespace.
+    pub(crate) namespaces: HashMap<String, u64>,
+}
+
+impl Expected {
+    /// How many are to hear at least what goes to an audience.
+    pub(crate) fn of(&self, audience: &Audience) -> u64 {
+        match audience {
+            Audience::Namespace(namespace) => {
+                self.namespaces.get(&**namespace).copied().unwrap_or(0)
+            }
+            Audience::Nodes => self.nodes,
+            Audience::Some => 0,
+        }
+    }
 }
 
 impl Listeners {
     /// Remembers the counts of now.
-    pub(crate) fn remember(&self, counts: HashMap<String, u64>) {
+    pub(crate) fn remember(&self, counts: HashMap<String, u64>, expected: Expected) {
         *self.known.lock() = counts;
+        *self.expected.lock() = Arc::new(expected);
+    }
+
+    /// Somebody leaves, and is not to be missed.
+    pub(crate) fn expect_fewer(&self, span: Duration) {
+        *self.fewer.lock() = Some(Instant::now() + span);
+    }
+
+    /// How many are to hear what is sent, if that is known.
+    pub(crate) fn expected(&self) -> Option<Arc<Expected>> {
+        let mut fewer = self.fewer.lock();
+        if fewer.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        *fewer = None;
+        Some(Arc::clone(&self.expected.lock()))
     }
 
     /// One that only publishes counts once, when it has connected: our nodes, which all hear one

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use parking_lot::Mutex;
 use socketio_core::cluster::{AdapterCounters, AdapterError};
 use tokio::sync::Notify;
@@ -17,8 +18,29 @@ pub(crate) struct Outgoing {
     pub(crate) payload: Bytes,
     /// Whether it goes to a sharded channel.
     pub(crate) is_sharded: bool,
-    /// Whether it only serves the adapter itself; such ones are not counted.
-    pub(crate) is_probe: bool,
+    pub(crate) content: Content,
+}
+
+/// What is carried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Something for other members, and which of them hear the channel.
+    Message(Audience),
+    /// Serves the adapter itself, and is not counted.
+    Probe,
+    /// The same, of the messages before it.
+    Statement,
+}
+
+/// Who hears a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// All members that have the namespace.
+    Namespace(ByteString),
+    /// All nodes of ours.
+    Nodes,
+    /// Some of them: who, is not known here.
+    Some,
 }
 
 impl Outgoing {
@@ -28,12 +50,28 @@ impl Outgoing {
             channel: channel.into(),
             payload,
             is_sharded: false,
-            is_probe: false,
+            content: Content::Message(Audience::Some),
         }
     }
 
     pub(crate) fn size(&self) -> usize {
         self.channel.len() + self.payload.len()
+    }
+
+    pub(crate) fn is_message(&self) -> bool {
+        matches!(self.content, Content::Message(_))
+    }
+
+    pub(crate) fn is_probe(&self) -> bool {
+        self.content == Content::Probe
+    }
+
+    /// The namespace whose members all hear this.
+    pub(crate) fn namespace(&self) -> Option<&ByteString> {
+        match &self.content {
+            Content::Message(Audience::Namespace(namespace)) => Some(namespace),
+            Content::Message(_) | Content::Probe | Content::Statement => None,
+        }
     }
 }
 
@@ -132,7 +170,7 @@ impl OutQueue {
     pub(crate) fn push_probe(&self, probe: Outgoing) {
         let mut inner = self.inner.lock();
         // At most one waits: an older one has nothing more to say.
-        if inner.front().is_some_and(|first| first.is_probe) {
+        if inner.front().is_some_and(Outgoing::is_probe) {
             inner.pop_front();
         }
         inner.push_front(probe);
@@ -143,7 +181,7 @@ impl OutQueue {
     /// Puts back a probe that was not sent, unless a newer one waits.
     pub(crate) fn return_probe(&self, probe: Outgoing) {
         let mut inner = self.inner.lock();
-        if inner.front().is_none_or(|first| !first.is_probe) {
+        if inner.front().is_none_or(|first| !first.is_probe()) {
             inner.push_front(probe);
         }
         drop(inner);
@@ -175,7 +213,7 @@ impl OutQueue {
                 break;
             }
             size += first.size();
-            if !first.is_probe {
+            if first.is_message() {
                 counted += 1;
                 counted_size += first.size();
             }
@@ -201,7 +239,7 @@ impl OutQueue {
             if taken.is_empty() {
                 return count;
             }
-            count += taken.iter().filter(|message| !message.is_probe).count();
+            count += taken.iter().filter(|message| message.is_message()).count();
         }
     }
 

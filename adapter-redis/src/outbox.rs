@@ -137,7 +137,7 @@ impl Outbox {
         }
         routes.layout = Some(Arc::clone(layout));
         for message in waiting {
-            if !message.is_probe {
+            if message.is_message() {
                 routes.queue_for(&message).push([message]);
             }
         }

@@ -11,7 +11,7 @@ use socketio_core::ids::NodeId;
 use tokio::sync::Notify;
 
 use crate::channel::{Channel, Kind};
-use crate::outbound::Outgoing;
+use crate::outbound::{Content, Outgoing};
 
 /// The probe that is under way, if any.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Probe {
             channel: self.channel.name.clone(),
             payload,
             is_sharded: self.channel.kind == Kind::Sharded,
-            is_probe: true,
+            content: Content::Probe,
         }
     }
 

@@ -18,7 +18,8 @@ use socketio_core::ids::{NodeId, Room};
 use crate::channel::{Channel, Kind};
 use crate::config::RedisConfig;
 use crate::interests::Interests;
-use crate::outbound::Outgoing;
+use crate::outbound::{Audience, Content, Outgoing};
+use crate::statement;
 
 use wire::Wire;
 
@@ -102,6 +103,8 @@ impl Routes {
         let mut channels = self.wire.channels(namespace);
         let ours = self.counted(namespace).ours;
         channels.push(Channel::new(self.kind, ours));
+        let statements = statement::channel(&self.prefix, namespace);
+        channels.push(Channel::new(self.kind, statements));
         channels
     }
 
@@ -135,13 +138,22 @@ impl Routes {
     ) -> Result<Vec<Outgoing>, WireError> {
         if Self::is_compatible(&message.operation) {
             let encoded = self.wire.encode(message, false)?;
-            return Ok(encoded
-                .map(|encoded| self.compatible(encoded))
-                .into_iter()
-                .collect());
+            let namespace = &message.namespace;
+            let outgoing = encoded.map(|encoded| {
+                let is_for_all = self.wire.is_for_all(encoded.channel.len(), namespace);
+                let mut outgoing = self.compatible(encoded);
+                if is_for_all {
+                    let audience = Audience::Namespace(namespace.clone());
+                    outgoing.content = Content::Message(audience);
+                }
+                outgoing
+            });
+            return Ok(outgoing.into_iter().collect());
         }
         let payload = native::encode_message(message);
-        let mut outgoing = vec![self.outgoing(self.all.clone(), payload)];
+        let mut native = self.outgoing(self.all.clone(), payload);
+        native.content = Content::Message(Audience::Nodes);
+        let mut outgoing = vec![native];
         if message.operation.request().is_some() && foreign > 0 {
             let copy = self.wire.encode(message, true)?;
             outgoing.extend(copy.map(|copy| self.compatible(copy)));
@@ -189,15 +201,44 @@ impl Routes {
         }
         let has_room = |namespace: &str, room: &str| interests.has_room(namespace, room);
         let mut decoded = self.wire.decode(channel, payload, has_room)?;
-        if let Decoded::Message(message) = &mut decoded
-            && Self::is_compatible(&message.operation)
-            && let Some(name) = message.node.foreign_name()
+        let node = match &mut decoded {
+            // Requests of ours do not come this way, so this is the only place where one is named.
+            Decoded::Message(message) if Self::is_compatible(&message.operation) => {
+                Some(&mut message.node)
+            }
+            Decoded::Elsewhere { node, .. } => Some(node),
+            _ => None,
+        };
+        if let Some(node) = node
+            && let Some(name) = node.foreign_name()
             && is_ours(name)
         {
-            // Requests of ours do not come this way, so this is the only place where one is named.
-            message.node = NodeId::from(name);
+            *node = NodeId::from(name);
         }
         Ok(decoded)
+    }
+
+    /// The namespace that a channel is about, if it is one of [statements](statement).
+    pub(crate) fn stated<'a>(&self, channel: &'a [u8]) -> Option<&'a str> {
+        statement::namespace(&self.prefix, str::from_utf8(channel).ok()?)
+    }
+
+    /// The sender of a message that came on a channel, and the namespace, if all nodes that have the
+    /// namespace got it.
+    pub(crate) fn audited<'a>(
+        &self,
+        channel: &[u8],
+        decoded: &'a Decoded,
+    ) -> Option<(&'a str, &'a NodeId)> {
+        let (namespace, node) = match decoded {
+            Decoded::Message(message) if Self::is_compatible(&message.operation) => {
+                (&message.namespace, &message.node)
+            }
+            Decoded::Elsewhere { node, namespace } => (namespace, node),
+            _ => return None,
+        };
+        let is_for_all = self.wire.is_for_all(channel.len(), namespace);
+        is_for_all.then_some((&**namespace, node))
     }
 
     fn compatible(&self, encoded: Encoded) -> Outgoing {
@@ -209,14 +250,14 @@ impl Routes {
             channel,
             payload,
             is_sharded: self.kind == Kind::Sharded,
-            is_probe: false,
+            content: Content::Message(Audience::Some),
         }
     }
 }
 
 /// Whether an id looks like one of ours. Those of Node's sharded adapter look so too; it makes no
 /// difference where no answer is expected.
-fn is_ours(name: &str) -> bool {
+pub(crate) fn is_ours(name: &str) -> bool {
     let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     name.len() == 16 && name.bytes().all(is_hex)
 }

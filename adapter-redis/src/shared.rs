@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use socketio_core::cluster::AdapterCounters;
+use socketio_core::ids::NodeId;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,7 @@ use crate::flow::Flow;
 use crate::layout::Layouts;
 use crate::listeners::Listeners;
 use crate::probe::Probe;
+use crate::statement::Issued;
 
 /// See the module.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) listeners: Listeners,
     /// Present as soon as something is to be heard.
     probe: OnceLock<Probe>,
+    /// Present if others can be told how much this node has sent.
+    issued: OnceLock<Issued>,
     /// Nothing more is published; what is queued is sent.
     pub(crate) closing: CancellationToken,
     /// Everything ends.
@@ -57,6 +61,7 @@ impl Shared {
             is_subscribed: watch::Sender::new(false),
             heard: watch::Sender::new(0),
             probe: OnceLock::new(),
+            issued: OnceLock::new(),
             closing: CancellationToken::new(),
             stop: CancellationToken::new(),
             progress: Notify::new(),
@@ -90,6 +95,25 @@ impl Shared {
     pub(crate) fn begin_to_hear(&self, probe: Probe) {
         let before = self.probe.set(probe);
         debug_assert!(before.is_ok(), "one half hears");
+    }
+
+    /// States from now on how much `node` sends.
+    pub(crate) fn begin_to_state(&self, node: &NodeId) {
+        // Over several servers a statement would overtake what it counts.
+        if !(self.config.mode.is_sharded() && self.connector.is_cluster()) {
+            let before = self.issued.set(Issued::new(node, &self.config));
+            debug_assert!(before.is_ok(), "one adapter sends");
+        }
+    }
+
+    pub(crate) fn issued(&self) -> Option<&Issued> {
+        self.issued.get()
+    }
+
+    /// Whether the broker's answer to a message counts all that hear it: in a cluster, where each
+    /// server hands on what the others got, it counts those of one server.
+    pub(crate) fn counts_all(&self) -> bool {
+        self.config.mode.is_sharded() || !self.connector.is_cluster()
     }
 
     pub(crate) fn probe(&self) -> Option<&Probe> {

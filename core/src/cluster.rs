@@ -200,9 +200,16 @@ pub struct AdapterStatus {
     pub decode_errors: u64,
     /// Received messages dropped because this node did not keep up.
     pub dropped_in: u64,
+    /// Messages of other nodes that were lost on the way, where the carrier counts them itself:
+    /// those that have no [`sequence`](ClusterMessage::sequence). What is in
+    /// [`dropped_in`](Self::dropped_in) is missed too.
+    pub missed: u64,
     /// Messages refused or dropped because the broker was away or too slow, or whose fate is
     /// unknown.
     pub dropped_out: u64,
+    /// Messages that the broker handed to fewer members than were counted before. What each of them
+    /// lacks it counts as [`missed`](Self::missed).
+    pub unheard: u64,
     /// Messages that members of other software were not told, or not wholly, because their dialect
     /// has no words for them.
     pub untranslated: u64,

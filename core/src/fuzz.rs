@@ -376,7 +376,7 @@ pub fn cluster_native(data: &[u8]) {
     let again = match native::decode(&bytes) {
         Ok(Decoded::Message(message)) => native::encode_message(&message),
         Ok(Decoded::Response(response)) => native::encode_response(&response),
-        Ok(Decoded::Probe(_) | Decoded::Skip) | Err(_) => return,
+        Ok(Decoded::Elsewhere { .. } | Decoded::Probe(_) | Decoded::Skip) | Err(_) => return,
     };
     // Numbers and lengths are written in their shortest form; what grows is text that was no
     // UTF-8, dates and unknown extensions inside of handshakes.
@@ -425,7 +425,7 @@ pub fn node_wire(data: &[u8]) {
             classic(&other).encode_response(&me, response)
         }
         Decoded::Response(response) => sharded(&other).encode_response(&me, response),
-        Decoded::Probe(_) | Decoded::Skip => Ok(None),
+        Decoded::Elsewhere { .. } | Decoded::Probe(_) | Decoded::Skip => Ok(None),
     };
     let Ok(decoded) = decode(channel, &Bytes::copy_from_slice(data)) else {
         return;

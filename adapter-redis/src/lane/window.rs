@@ -14,8 +14,9 @@ use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::connect::Server;
-use crate::outbound::{OutQueue, Outgoing};
+use crate::outbound::{Content, OutQueue, Outgoing};
 use crate::shared::Shared;
+use crate::statement::Issued;
 
 /// Bytes that are written together. More would not save much, and delay the first of them.
 const BATCH_BYTES: usize = 64 << 10;
@@ -62,6 +63,8 @@ pub(super) struct Window<'a> {
     active: Instant,
     /// What the server refused because it is no more responsible.
     refused: Vec<Outgoing>,
+    /// Messages that fewer heard than should have, since that was last logged.
+    unheard: usize,
 }
 
 impl<'a> Window<'a> {
@@ -79,6 +82,7 @@ impl<'a> Window<'a> {
             bytes: 0,
             active: Instant::now(),
             refused: Vec::new(),
+            unheard: 0,
         }
     }
 
@@ -93,6 +97,7 @@ impl<'a> Window<'a> {
         if !self.refused.is_empty() {
             self.queue.put_back(std::mem::take(&mut self.refused));
         }
+        self.log_unheard();
         end
     }
 
@@ -122,7 +127,12 @@ impl<'a> Window<'a> {
                     return End::Moved;
                 }
                 if self.shared.closing.is_cancelled() && self.queue.is_empty() {
-                    return End::Closed;
+                    let issued = self.shared.issued();
+                    let statements = issued.map(Issued::last).unwrap_or_default();
+                    if statements.is_empty() {
+                        return End::Closed;
+                    }
+                    self.hand_over(statements);
                 }
             }
             let may_fill = self.has_room();
@@ -144,6 +154,13 @@ impl<'a> Window<'a> {
                 Ok(()) = doubts.changed() => doubts.mark_changed(),
                 () = self.shared.closing.cancelled(), if self.under_way.is_empty() => {}
                 _ = look.tick() => {
+                    self.log_unheard();
+                    if let Some(issued) = self.shared.issued().filter(|_| self.has_room()) {
+                        let statements = issued.due();
+                        if !statements.is_empty() {
+                            self.hand_over(statements);
+                        }
+                    }
                     let oldest = self.sent.front();
                     if oldest.is_some_and(|oldest| oldest.at.elapsed() > limit) {
                         tracing::warn!("the broker does not answer");
@@ -188,6 +205,10 @@ impl<'a> Window<'a> {
             if batch.is_empty() {
                 return;
             }
+            let batch = match self.shared.issued() {
+                Some(issued) => issued.accompany(batch),
+                None => batch,
+            };
             self.hand_over(batch);
         }
     }
@@ -199,7 +220,7 @@ impl<'a> Window<'a> {
         self.sent.push_back(Batch {
             at: Instant::now(),
             size,
-            messages: batch.iter().filter(|message| !message.is_probe).count(),
+            messages: batch.iter().filter(|message| message.is_message()).count(),
         });
         let mut connection = self.connection.clone();
         let send = async move {
@@ -225,18 +246,19 @@ impl<'a> Window<'a> {
         let replies = match replies {
             Ok(replies) => replies,
             Err(error) => {
-                let (probes, lost): (Vec<_>, Vec<_>) =
-                    batch.into_iter().partition(|message| message.is_probe);
+                let lost = batch.iter().filter(|one| one.is_message()).count();
                 // It does no harm if it comes twice.
-                for probe in probes {
+                for probe in batch.into_iter().filter(Outgoing::is_probe) {
                     self.queue.return_probe(probe);
                 }
-                let lost = lost.len();
                 tracing::debug!(%error, lost, "the fate of messages is unknown");
                 self.shared.dropped(lost);
                 return;
             }
         };
+        let expected = self.shared.listeners.expected();
+        let expected = expected.filter(|_| self.shared.counts_all());
+        let mut unheard = 0;
         for (message, reply) in batch.into_iter().zip(replies) {
             match reply {
                 Value::ServerError(error) => {
@@ -245,7 +267,7 @@ impl<'a> Window<'a> {
                         kind,
                         Some(ServerErrorKind::Moved | ServerErrorKind::ClusterDown)
                     );
-                    if message.is_probe {
+                    if !message.is_message() {
                         continue;
                     }
                     if is_elsewhere {
@@ -255,13 +277,38 @@ impl<'a> Window<'a> {
                         self.shared.dropped(1);
                     }
                 }
-                _ if message.is_probe => self.shared.probe_accepted(&message.payload),
-                _ => {
+                reply => {
+                    let audience = match &message.content {
+                        Content::Message(audience) => audience,
+                        Content::Probe => {
+                            self.shared.probe_accepted(&message.payload);
+                            continue;
+                        }
+                        Content::Statement => continue,
+                    };
+                    if let (Value::Int(heard), Some(expected)) = (reply, &expected)
+                        && u64::try_from(heard).unwrap_or(0) < expected.of(audience)
+                    {
+                        unheard += 1;
+                    }
                     counters.messages_out.add(1);
                     counters.bytes_out.add(message.size());
                     self.shared.flow.settle(1, 0);
                 }
             }
+        }
+        if unheard > 0 {
+            counters.unheard.add(unheard);
+            self.unheard += unheard;
+            // Perhaps somebody is gone for good.
+            self.shared.recount.notify_one();
+        }
+    }
+
+    fn log_unheard(&mut self) {
+        let messages = std::mem::take(&mut self.unheard);
+        if messages > 0 {
+            tracing::warn!(messages, "fewer members than before have heard messages");
         }
     }
 }

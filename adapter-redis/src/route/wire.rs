@@ -11,7 +11,11 @@ use crate::config::{Mode, RedisConfig};
 #[derive(Debug)]
 pub(super) enum Wire {
     Classic(Classic),
-    Sharded(Sharded),
+    Sharded {
+        sharded: Sharded,
+        /// Length of the prefix of all channels.
+        prefix: usize,
+    },
 }
 
 impl Wire {
@@ -22,7 +26,10 @@ impl Wire {
             Mode::ShardedDynamic => ShardedMode::Dynamic,
             Mode::ShardedDynamicPrivate => ShardedMode::DynamicPrivate,
         };
-        Self::Sharded(Sharded::new(&config.prefix, mode, me.clone()))
+        Self::Sharded {
+            sharded: Sharded::new(&config.prefix, mode, me.clone()),
+            prefix: config.prefix.len(),
+        }
     }
 
     /// All channels of a namespace, without those of its rooms.
@@ -38,7 +45,7 @@ impl Wire {
                 let pattern = classic.namespace(first).pattern;
                 channels.push(Channel::new(Kind::Pattern, pattern));
             }
-            Self::Sharded(sharded) => {
+            Self::Sharded { sharded, .. } => {
                 let names = sharded.channels(namespace);
                 channels.push(Channel::new(Kind::Sharded, names.common));
             }
@@ -54,7 +61,7 @@ impl Wire {
                 let names = [names.response, names.own_response];
                 names.map(|name| Channel::new(Kind::Plain, name)).to_vec()
             }
-            Self::Sharded(sharded) => {
+            Self::Sharded { sharded, .. } => {
                 let name = sharded.channels(namespace).own_response;
                 vec![Channel::new(Kind::Sharded, name)]
             }
@@ -68,18 +75,28 @@ impl Wire {
         private: bool,
     ) -> Option<Channel> {
         match self {
-            Self::Sharded(sharded) if sharded.subscribes(room, private) => {
+            Self::Sharded { sharded, .. } if sharded.subscribes(room, private) => {
                 let name = sharded.room_channel(namespace, room);
                 Some(Channel::new(Kind::Sharded, name))
             }
-            Self::Classic(_) | Self::Sharded(_) => None,
+            Self::Classic(_) | Self::Sharded { .. } => None,
+        }
+    }
+
+    /// Whether all that have a namespace hear what is sent to it on a channel of this length. Rooms
+    /// may have channels of their own.
+    pub(super) fn is_for_all(&self, channel: usize, namespace: &str) -> bool {
+        match self {
+            Self::Classic(_) => true,
+            // `<prefix>#<namespace>#`
+            Self::Sharded { prefix, .. } => channel == prefix + namespace.len() + 2,
         }
     }
 
     pub(super) fn counting(&self, namespace: &str) -> String {
         match self {
             Self::Classic(classic) => classic.namespace(namespace).counting,
-            Self::Sharded(sharded) => sharded.channels(namespace).counting,
+            Self::Sharded { sharded, .. } => sharded.channels(namespace).counting,
         }
     }
 
@@ -90,7 +107,7 @@ impl Wire {
     ) -> Result<Option<Encoded>, WireError> {
         match self {
             Self::Classic(classic) => classic.encode(message, native_too),
-            Self::Sharded(sharded) => sharded.encode(message, native_too),
+            Self::Sharded { sharded, .. } => sharded.encode(message, native_too),
         }
     }
 
@@ -101,7 +118,7 @@ impl Wire {
     ) -> Result<Option<Encoded>, WireError> {
         match self {
             Self::Classic(classic) => classic.encode_response(to, response),
-            Self::Sharded(sharded) => sharded.encode_response(to, response),
+            Self::Sharded { sharded, .. } => sharded.encode_response(to, response),
         }
     }
 
@@ -113,7 +130,7 @@ impl Wire {
     ) -> Result<Decoded, WireError> {
         match self {
             Self::Classic(classic) => classic.decode(channel, payload, has_room),
-            Self::Sharded(sharded) => sharded.decode(channel, payload, has_room),
+            Self::Sharded { sharded, .. } => sharded.decode(channel, payload, has_room),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Makes the subscriptions what they should be.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -144,15 +145,21 @@ async fn settle(
     mut missing: Vec<Channel>,
     mut surplus: Vec<Channel>,
 ) -> RedisResult<()> {
-    // Members that are not ours are counted as the difference of two counts. It must not seem
-    // larger than it is: our own mark comes first and goes last.
-    missing.sort_by_key(|channel| !is_mark(channel));
-    surplus.sort_by_key(is_mark);
+    missing.sort_by_key(rank);
+    surplus.sort_by_key(|channel| Reverse(rank(channel)));
     link.unsubscribe(&surplus).await?;
     link.subscribe(&missing).await
 }
 
-/// Whether a channel only marks our nodes.
-fn is_mark(channel: &Channel) -> bool {
-    channel.name.ends_with(b"#ours")
+/// The order in which channels are subscribed; it is turned round when they are given up.
+///
+/// Members that are not ours are counted as the difference of two counts. It must not seem larger
+/// than it is: our own mark comes first. Who hears a statement must hear what it counts: they come
+/// last.
+fn rank(channel: &Channel) -> u8 {
+    match &channel.name {
+        name if name.ends_with(b"#ours") => 0,
+        name if name.ends_with(b"#issued") => 2,
+        _ => 1,
+    }
 }

@@ -3,6 +3,7 @@
 mod channels;
 mod garbage;
 mod laws;
+mod losses;
 mod moves;
 mod network;
 mod outage;

@@ -179,6 +179,24 @@ pub(crate) async fn counted(server: &Redis, nodes: &[&Node]) {
     until("all have counted again", || all(0)).await;
 }
 
+/// What `b` has missed of the messages 1 to `sent` of `a`, it has counted: all of it, and no more.
+pub(crate) async fn assert_accounted(a: &Node, b: &Node, sent: u64) {
+    // A further message, and the statement behind it.
+    let before = b.adapter.status().messages_in;
+    a.publish(sent + 1).expect("there is room");
+    until("a message and a statement", || {
+        b.numbers().last() == Some(&(sent + 1)) && b.adapter.status().messages_in >= before + 2
+    })
+    .await;
+    let missing = sent + 1 - b.numbers().len() as u64;
+    until("what is missing is counted", || {
+        b.adapter.status().missed >= missing
+    })
+    .await;
+    assert_eq!(b.adapter.status().missed, missing, "of {sent}");
+    eprintln!("{missing} of {sent} were missed, and counted");
+}
+
 /// What arrived is in order, and nothing twice.
 pub(crate) fn assert_ascending(numbers: &[u64]) {
     let pairs = numbers.windows(2);

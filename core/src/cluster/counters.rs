@@ -42,6 +42,10 @@ pub struct AdapterCounters {
     pub dropped_in: Counter,
     /// Of [`AdapterStatus::dropped_out`].
     pub dropped_out: Counter,
+    /// Of [`AdapterStatus::missed`].
+    pub missed: Counter,
+    /// Of [`AdapterStatus::unheard`].
+    pub unheard: Counter,
     /// Nanoseconds; 0 before the first own message came back.
     round_trip: AtomicU64,
 }
@@ -57,10 +61,6 @@ impl Counter {
     }
 
     /// Adds one, and gives the new value.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "most callers only count, few log at some values"
-    )]
     pub fn increment(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -104,6 +104,8 @@ impl AdapterCounters {
             decode_errors: self.decode_errors.value(),
             dropped_in: self.dropped_in.value(),
             dropped_out: self.dropped_out.value(),
+            missed: self.missed.value(),
+            unheard: self.unheard.value(),
             untranslated: 0,
             queued_messages,
             queued_bytes,

@@ -14,8 +14,10 @@ mod testing;
 mod writer;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::{ClusterMessage, ClusterResponse};
+use crate::ids::NodeId;
 use crate::json::JsonError;
 use crate::msgpack::MessagePackError;
 use crate::value::ValueError;
@@ -41,8 +43,15 @@ pub enum Decoded {
     Response(ClusterResponse),
     /// A message by which a node sees whether it hears itself; the number is that of the sending.
     Probe(u64),
+    /// An event for rooms in which nobody is here. Its arguments were not read.
+    Elsewhere {
+        /// Who sent it.
+        node: NodeId,
+        /// The namespace of the rooms.
+        namespace: ByteString,
+    },
     /// There is nothing to do: it is an own message, or a copy of one that comes in our own format
-    /// too, or nobody here is in its room, or it is of a kind that only a later version knows.
+    /// too, or it is of a kind that only a later version knows.
     Skip,
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::Encoded;
+use super::{Decoded, Encoded};
 use crate::cluster::{ClusterMessage, ClusterResponse, Operation, ResponseBody, SocketSnapshot};
 use crate::fuzz;
 use crate::ids::{NodeId, RequestId, Room, SocketId};
@@ -40,6 +40,34 @@ pub(super) fn captured(lines: &'static str) -> Vec<Captured> {
         }
     };
     lines.lines().map(line).collect()
+}
+
+/// What the messages of a step mean.
+pub(super) fn step(
+    lines: &'static str,
+    name: &str,
+    decode: impl Fn(&Captured) -> Decoded,
+) -> Vec<Decoded> {
+    let captured = captured(lines);
+    let found = captured.iter().filter(|captured| captured.step == name);
+    found.map(decode).collect()
+}
+
+/// What the first message of a step asks for.
+pub(super) fn operation(step: Vec<Decoded>) -> Operation {
+    match step.into_iter().next() {
+        Some(Decoded::Message(message)) => message.operation,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The answers of a step.
+pub(super) fn bodies(step: Vec<Decoded>) -> Vec<ResponseBody> {
+    let body = |decoded| match decoded {
+        Decoded::Response(response) => Some(response.body),
+        _ => None,
+    };
+    step.into_iter().filter_map(body).collect()
 }
 
 pub(super) fn unhex(digits: &str) -> Bytes {

@@ -212,14 +212,21 @@ pub(super) fn decode_broadcast(
     let Some(room) = room(channel, &nsp) else {
         return Ok(Decoded::Skip);
     };
-    if !room.is_empty() && !has_room(&nsp, room) || !node_js::is_event(node_js::kind(kind)?) {
+    if !node_js::is_event(node_js::kind(kind)?) {
         return Ok(Decoded::Skip);
+    }
+    let elsewhere = |node| Decoded::Elsewhere {
+        node,
+        namespace: ByteString::from(&*nsp),
+    };
+    if !room.is_empty() && !has_room(&nsp, room) {
+        return Ok(elsewhere(node));
     }
     let opts = opts.ok_or(WireError::Member("opts"))?;
     let (target, trace) = node_js::target_and_trace(opts)?;
     let rooms = &target.rooms;
     if !rooms.is_empty() && !rooms.iter().any(|room| has_room(&nsp, room.as_str())) {
-        return Ok(Decoded::Skip);
+        return Ok(elsewhere(node));
     }
     let payload = data.ok_or(WireError::Member("data"))?.event()?;
     let operation = Operation::Broadcast {

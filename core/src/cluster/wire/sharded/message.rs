@@ -216,8 +216,14 @@ pub(super) fn decode(
             let is_for_others = request.is_none()
                 && !target.rooms.is_empty()
                 && !rooms.any(|room| has_room(&frame.namespace, room.as_str()));
-            if is_for_others || !node_js::is_event(node_js::kind(kind)?) {
+            if !node_js::is_event(node_js::kind(kind)?) {
                 return Ok(Decoded::Skip);
+            }
+            if is_for_others {
+                return Ok(Decoded::Elsewhere {
+                    node: frame.node,
+                    namespace: ByteString::from(&*frame.namespace),
+                });
             }
             Operation::Broadcast {
                 payload: data.ok_or(WireError::Member("data"))?.event()?,

@@ -37,24 +37,15 @@ fn decode(captured: &Captured) -> Decoded {
 }
 
 fn step(name: &str) -> Vec<Decoded> {
-    let captured = captured(CAPTURED);
-    let found = captured.iter().filter(|captured| captured.step == name);
-    found.map(decode).collect()
+    testing::step(CAPTURED, name, decode)
 }
 
 fn operation(name: &str) -> Operation {
-    match step(name).swap_remove(0) {
-        Decoded::Message(message) => message.operation,
-        other => panic!("{name}: {other:?}"),
-    }
+    testing::operation(step(name))
 }
 
 fn bodies(name: &str) -> Vec<ResponseBody> {
-    let body = |decoded| match decoded {
-        Decoded::Response(response) => Some(response.body),
-        _ => None,
-    };
-    step(name).into_iter().filter_map(body).collect()
+    testing::bodies(step(name))
 }
 
 #[test]
@@ -278,8 +269,7 @@ fn decode_text(channel: &str, text: &'static str) -> Result<Decoded, WireError> 
 #[test]
 fn what_is_of_no_concern_is_skipped() {
     for (channel, text) in [
-        // An own one, a marked copy, a heartbeat, another namespace, a room nobody is in, a later
-        // version.
+        // An own one, a marked copy, a heartbeat, another namespace, a later version.
         (
             "io#/#",
             r#"{"type":6,"data":{"opts":{}},"uid":"1111111111111111","nsp":"/"}"#,
@@ -297,14 +287,16 @@ fn what_is_of_no_concern_is_skipped() {
             "io#/a#",
             r#"{"type":6,"data":{"opts":{}},"uid":"x","nsp":"/b"}"#,
         ),
-        (
-            "io#/#",
-            r#"{"type":3,"data":{"packet":{"type":2,"data":["x"]},"opts":{"rooms":["gone"]}},"uid":"x","nsp":"/"}"#,
-        ),
         ("io#/#", r#"{"type":99,"data":{},"uid":"x","nsp":"/"}"#),
     ] {
         assert_eq!(decode_text(channel, text), Ok(Decoded::Skip), "{text}");
     }
+    let text = r#"{"type":3,"data":{"packet":{"type":2,"data":["x"]},"opts":{"rooms":["gone"]}},"uid":"x","nsp":"/"}"#;
+    let elsewhere = Decoded::Elsewhere {
+        node: NodeId::foreign("x"),
+        namespace: "/".into(),
+    };
+    assert_eq!(decode_text("io#/#", text), Ok(elsewhere), "nobody is in it");
     for text in [
         r#"{"type":3,"data":{"packet":{"type":2,"data":["x"]},"opts":{"rooms":["gone","here"]}},"uid":"x","nsp":"/"}"#,
         // It is answered although nobody gets it.
