@@ -134,7 +134,8 @@ impl Cluster {
             // The same member may hear several namespaces.
             foreign: foreign.max().unwrap_or(0),
             pending: pending.collect(),
-            missed: state.members.missed(),
+            // Messages with numbers, and those that the adapter counts.
+            missed: state.members.missed() + status.missed,
             late: state.members.late(),
             duplicates: state.members.duplicates(),
             rooms: state.occupancy.stats(),

@@ -40,7 +40,7 @@ pub(crate) struct ClusterReading {
     pub(crate) foreign: usize,
     /// The kinds of the requests that are not answered yet.
     pub(crate) pending: Vec<&'static str>,
-    /// Messages whose numbers were passed over, those of them that came later, and copies.
+    /// Messages that did not come, those of them that came later, and copies.
     pub(crate) missed: u64,
     pub(crate) late: u64,
     pub(crate) duplicates: u64,
@@ -142,7 +142,7 @@ fn members(page: &mut Page<'_, '_>, reading: &ClusterReading) -> fmt::Result {
     )?;
     page.counter(
         "cluster_missed_messages",
-        "Messages of other nodes whose numbers were passed over",
+        "Messages of other nodes that were lost on the way",
         reading.missed,
     )?;
     page.counter(
@@ -267,6 +267,11 @@ fn adapter(page: &mut Page<'_, '_>, reading: &ClusterReading) -> fmt::Result {
             "adapter_decode_errors",
             "Received messages that were not understood",
             status.decode_errors,
+        ),
+        (
+            "adapter_unheard_messages",
+            "Messages that the broker handed to fewer members than were counted before",
+            status.unheard,
         ),
         (
             "adapter_untranslated",

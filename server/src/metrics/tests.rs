@@ -155,6 +155,7 @@ fn a_cluster_is_shown_with_what_carries_it() {
         (status.messages_out, status.bytes_out) = (6, 7);
         (status.decode_errors, status.untranslated) = (8, 9);
         (status.dropped_in, status.dropped_out) = (10, 11);
+        status.unheard = 21;
         (status.queued_messages, status.queued_bytes) = (12, 13);
         status.round_trip = Some(Duration::from_micros(1_500));
         let mut rooms = OccupancyStats::default();
@@ -211,6 +212,7 @@ fn a_cluster_is_shown_with_what_carries_it() {
         ("cluster_missed_messages_total", 18.0),
         ("cluster_late_messages_total", 19.0),
         ("cluster_duplicates_total", 20.0),
+        ("adapter_unheard_messages_total", 21.0),
     ] {
         let name = format!("socketio_{name}");
         assert_eq!(found.get(&name), Some(&value), "{name} in {found:#?}");
