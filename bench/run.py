@@ -5,9 +5,12 @@ The server is pinned to core 0 and the generator to core 1. Scenarios that begin
 redis-server between them, all three on core 0, and half of the clients on each; `amqp-` is the same over RabbitMQ, ours only. The servers take turns within each scenario, several rounds,
 and the medians are compared, because a shared machine is noisy. Needs cargo, node and npm; everything stays on loopback.
 
-    bench/run.py [--rounds N] [--seconds S] [--only NAME,...] [--without-node] [--json FILE]
+    bench/run.py [--rounds N] [--seconds S] [--only NAME,...] [--without-node] [--also NAME=COMMAND]... [--json FILE]
+
+--also adds servers, for instance a bench-ours that was built before a change, or with traces: they take their turns with
+the others.
 """
-import argparse, contextlib, json, pathlib, re, statistics, subprocess, sys
+import argparse, contextlib, json, pathlib, re, shlex, statistics, subprocess, sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 SCENARIOS = {
@@ -77,6 +80,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--only", default="")
     parser.add_argument("--without-node", action="store_true")
+    parser.add_argument("--also", metavar="NAME=COMMAND", action="append", default=[])
     parser.add_argument("--json")
     options = parser.parse_args()
 
@@ -88,6 +92,11 @@ def main():
     if not options.without_node:
         subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=HERE / "peers/node", check=True)
         servers["node"] = ["node", str(HERE / "peers/node/server.mjs")]
+    for further in options.also:
+        name, equals, command = further.partition("=")
+        if not equals:
+            sys.exit("--also wants NAME=COMMAND")
+        servers[name] = shlex.split(command)
 
     chosen = [name for name in SCENARIOS if not options.only or name in options.only.split(",")]
     results = {}
@@ -100,7 +109,7 @@ def main():
             for _ in range(rounds):
                 for name, command in servers.items():
                     # Only we speak AMQP.
-                    if name == "ours" or not scenario.startswith("amqp"):
+                    if name not in ("socketioxide", "node") or not scenario.startswith("amqp"):
                         runs[name].append(measure(command, scenario, options.seconds, url))
         table = {}
         for name, rows in runs.items():
