@@ -53,6 +53,14 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
+    /// Its state as Linux calls it: `T` while it is [paused](Self::pause), `S` or `R` while it goes on.
+    #[must_use]
+    pub fn state(&self) -> Option<char> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).ok()?;
+        // Behind the name, which may hold anything.
+        stat.rsplit_once(") ")?.1.chars().next()
+    }
+
     fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
         let sent = id.map(|id| kill_process(id, signal));

@@ -244,6 +244,12 @@ impl Redis {
         }
     }
 
+    /// Whether it is paused, as the system sees it.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.process.as_ref().and_then(Process::state) == Some('T')
+    }
+
     /// Lets it go on.
     pub fn resume(&self) {
         if let Some(process) = &self.process {

@@ -126,9 +126,11 @@ async fn a_broker_that_stalls_is_noticed_and_found_again() {
     })
     .await;
     server.pause();
+    until("it has stopped", || server.is_paused()).await;
     let paused = Instant::now();
     // Under traffic: some of it is in the buffers of a server that will read it late.
     while a.is_up() || b.is_up() || paused.elapsed() < Duration::from_secs(2) {
+        assert!(server.is_paused(), "somebody else let it go on");
         assert!(paused.elapsed() < LIMIT, "the probe does not notice");
         sent += 1;
         a.publish(sent).expect("there is room");
