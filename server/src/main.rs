@@ -6,7 +6,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use node::config::{self, Request};
-use node::logging;
+use node::{logging, traces};
+use socketio_core::ids::NodeId;
 
 /// `EX_USAGE` of `sysexits.h`: the configuration is wrong, and starting again will not help.
 const BAD_CONFIGURATION: u8 = 64;
@@ -27,18 +28,32 @@ fn main() -> ExitCode {
             (settings, Some(text))
         }
     };
+    let id = NodeId::generate();
+    let traces = match traces::prepare(&settings, &id) {
+        Ok(traces) => traces,
+        Err(error) => return fail(&error, BAD_CONFIGURATION),
+    };
     // A check says what it has to say on its own; only a node logs.
-    if answer.is_none() {
-        logging::start(&settings);
+    if let Some(text) = answer {
+        return match node::prepare(&settings, id) {
+            Ok(_) => print(&text),
+            Err(error) => fail(&error, BAD_CONFIGURATION),
+        };
     }
-    let parts = match node::prepare(&settings) {
+    let runtime = match node::runtime(&settings) {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, 1),
+    };
+    let export = match traces::start(traces, runtime.handle()) {
+        Ok(export) => export,
+        Err(error) => return fail(&error, BAD_CONFIGURATION),
+    };
+    logging::start(&settings, export.as_ref());
+    let parts = match node::prepare(&settings, id) {
         Ok(parts) => parts,
         Err(error) => return fail(&error, BAD_CONFIGURATION),
     };
-    if let Some(text) = answer {
-        return print(&text);
-    }
-    match node::run(&settings, parts) {
+    match node::run(&settings, parts, export, runtime) {
         Ok(code) => code,
         Err(error) => fail(&error, 1),
     }

@@ -10,6 +10,7 @@ mod options;
 mod page;
 mod signals;
 mod site;
+pub(crate) mod traces;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,10 +18,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socketio_core::ids::NodeId;
 use socketio_server::{
     Adapter, AdapterError, Limits, Listener, MembersConfig, Options, Server, Tls,
 };
 use thiserror::Error;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -29,6 +32,7 @@ use config::Settings;
 use page::Page;
 use signals::{Signals, Stop};
 use site::Site;
+use traces::Export;
 
 pub(crate) use options::PrepareError;
 
@@ -59,12 +63,14 @@ pub(crate) struct Parts {
     adapter: Option<Arc<dyn Adapter>>,
     options: Options,
     limits: Limits,
+    node: NodeId,
     tls: Option<Tls>,
 }
 
 /// Reads the files that the settings name.
-pub(crate) fn prepare(settings: &Settings) -> Result<Parts, PrepareError> {
+pub(crate) fn prepare(settings: &Settings, node: NodeId) -> Result<Parts, PrepareError> {
     Ok(Parts {
+        node,
         adapter: cluster::adapter(settings)?,
         options: options::server(settings)?,
         limits: options::limits(settings),
@@ -72,24 +78,38 @@ pub(crate) fn prepare(settings: &Settings) -> Result<Parts, PrepareError> {
     })
 }
 
-/// Runs a node until a signal ends it.
-pub(crate) fn run(settings: &Settings, parts: Parts) -> Result<ExitCode, RunError> {
+/// What the node runs on.
+pub(crate) fn runtime(settings: &Settings) -> Result<Runtime, RunError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = settings.worker_threads {
         builder.worker_threads(threads);
     }
-    let runtime = builder.enable_all().build().map_err(RunError::Runtime)?;
-    let code = runtime.block_on(live(settings, parts));
+    builder.enable_all().build().map_err(RunError::Runtime)
+}
+
+/// Runs a node until a signal ends it.
+pub(crate) fn run(
+    settings: &Settings,
+    parts: Parts,
+    export: Option<Export>,
+    runtime: Runtime,
+) -> Result<ExitCode, RunError> {
+    let code = runtime.block_on(live(settings, parts, export));
     // Whatever is left was given its time to end.
     runtime.shutdown_background();
     code
 }
 
-async fn live(settings: &Settings, parts: Parts) -> Result<ExitCode, RunError> {
+async fn live(
+    settings: &Settings,
+    parts: Parts,
+    export: Option<Export>,
+) -> Result<ExitCode, RunError> {
     let mut signals = Signals::listen().map_err(RunError::Runtime)?;
     let descriptors = limits::raise_descriptor_limit();
     let path = endpoint(&parts.options);
     let mut builder = Server::builder()
+        .node_id(parts.node)
         .options(parts.options)
         .heartbeat(MembersConfig {
             heartbeat_interval: settings.heartbeat_interval,
@@ -108,6 +128,7 @@ async fn live(settings: &Settings, parts: Parts) -> Result<ExitCode, RunError> {
         server: server.clone(),
         needs_adapter: settings.ready_needs_adapter,
         readiness: Readiness::default(),
+        traces: export.as_ref().map(traces::metrics).map(Arc::new),
     };
     let readiness = admin.readiness.clone();
     let internal = Site {
@@ -173,7 +194,7 @@ async fn live(settings: &Settings, parts: Parts) -> Result<ExitCode, RunError> {
             tracing::error!(%error, "the listener failed");
         }
     };
-    let forced = tokio::select! {
+    let mut forced = tokio::select! {
         drained = timeout_at(deadline, drain) => {
             match drained {
                 Ok(()) => tracing::info!("drained"),
@@ -189,6 +210,15 @@ async fn live(settings: &Settings, parts: Parts) -> Result<ExitCode, RunError> {
         }
         second = signals.next() => Some(second),
     };
+    if let Some(export) = export
+        && forced.is_none()
+    {
+        // The spans of the connections ended with them.
+        forced = tokio::select! {
+            _ = export.finish(settings.trace_flush_timeout) => None,
+            second = signals.next() => Some(second),
+        };
+    }
     if let Some(socket) = &settings.unix_socket {
         // A new node could replace it, but a client would rather see that nobody is there.
         let _ = std::fs::remove_file(socket);

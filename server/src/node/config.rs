@@ -13,7 +13,8 @@ use super::logging;
 pub(crate) use settings::Settings;
 pub(crate) use sources::{Request, read};
 pub(crate) use values::{
-    AdapterKind, LogFormat, Parser, PythonMode, RedisMode, SameSite, Transport,
+    AdapterKind, LogFormat, OtlpCompression, OtlpProtocol, Parser, PythonMode, RedisMode, SameSite,
+    Transport,
 };
 
 /// Why a configuration cannot be used; always one line.
@@ -53,6 +54,8 @@ fn validate(settings: &Settings) -> Result<(), ConfigError> {
         ("header_read_timeout", settings.header_read_timeout),
         ("body_read_timeout", settings.body_read_timeout),
         ("heartbeat_interval", settings.heartbeat_interval),
+        ("otlp_timeout", settings.otlp_timeout),
+        ("trace_delay", settings.trace_delay),
     ];
     for (key, duration) in durations {
         if duration.is_zero() {
@@ -69,6 +72,8 @@ fn validate(settings: &Settings) -> Result<(), ConfigError> {
         ),
         ("max_connections", settings.max_connections.unwrap_or(1)),
         ("worker_threads", settings.worker_threads.unwrap_or(1)),
+        ("trace_queue", settings.trace_queue),
+        ("trace_batch", settings.trace_batch),
     ];
     for (key, limit) in limits {
         if limit == 0 {

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::config::{self, Settings};
 
-/// A setting names a file that cannot be used.
+/// A setting names a file that cannot be used, or does not fit the others.
 #[derive(Debug, Error)]
 pub(crate) enum PrepareError {
     #[error("the adapter's settings are at fault")]
@@ -23,8 +23,14 @@ pub(crate) enum PrepareError {
     #[cfg(not(all(feature = "redis", feature = "amqp")))]
     #[error("adapter: this one was not built in")]
     NotBuiltIn,
+    #[cfg(not(feature = "otlp"))]
+    #[error("otlp_endpoint: traces were not built in")]
+    NoTraces,
     #[error("tls_cert, tls_key")]
     Tls(#[source] TlsError),
+    #[cfg(feature = "otlp")]
+    #[error(transparent)]
+    Traces(socketio_otlp::OtlpError),
 }
 
 /// The options of the server; reads the client's files.

@@ -29,6 +29,27 @@ fn bad_configuration_exits_with_64_and_one_line() {
     let line = refusal(&unknown);
     assert!(line.contains("did you mean SOCKETIO_PORT?"), "{line}");
     refusal(&output(&["--check-config", "--port=x"]));
+    for (flags, expected) in [
+        (&["--otlp-endpoint=collector:4317"][..], "otlp_endpoint: "),
+        (
+            &["--otlp-endpoint=http://h", "--otlp-headers=key"],
+            "otlp_headers: expected name=value",
+        ),
+        (
+            &["--otlp-endpoint=https://h", "--otlp-ca=/nonexistent.pem"],
+            "otlp_ca: /nonexistent.pem: ",
+        ),
+        (
+            &["--otlp-endpoint=http://h", "--trace-queue=5"],
+            "trace_batch: ",
+        ),
+    ] {
+        let line = refusal(&output(&[&["--check-config"], flags].concat()));
+        assert!(
+            line.starts_with(&format!("socketio-server: {expected}")),
+            "{line}"
+        );
+    }
 }
 
 #[test]

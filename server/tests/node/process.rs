@@ -11,10 +11,11 @@ use serde_json::Value;
 
 use super::http::PATIENCE;
 
-/// The binary, with an environment that has nothing of ours in it.
+/// The binary, with an environment that has nothing in it that a node reads.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_socketio-server"));
-    let ours = std::env::vars().filter(|(name, _)| name.starts_with("SOCKETIO_"));
+    let ours = std::env::vars()
+        .filter(|(name, _)| name.starts_with("SOCKETIO_") || name.starts_with("OTEL_"));
     for (name, _) in ours {
         command.env_remove(name);
     }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use toml::Value;
 
 use super::values::{
-    AdapterKind, Bytes, LogFormat, Parser, PythonMode, RedisMode, SameSite, Setting, Transport,
+    AdapterKind, Bytes, LogFormat, OtlpCompression, OtlpProtocol, Parser, PythonMode, Ratio,
+    RedisMode, SameSite, Setting, Transport,
 };
 
 /// One setting, as the sources see it.
@@ -212,6 +213,36 @@ settings! {
     heartbeat_timeout: Duration = Duration::from_secs(10);
     /// Answer /readyz with 503 while the broker cannot be reached; otherwise the node goes on with its own clients
     ready_needs_adapter: bool = false;
+
+    ["Traces (the standard OTEL_ variables are understood too)"]
+    /// OpenTelemetry collector that spans are sent to, such as http://127.0.0.1:4318; none: no traces
+    otlp_endpoint: Option<String> = None;
+    /// How it is spoken to: http/protobuf (usual port 4318) or grpc (4317)
+    otlp_protocol: OtlpProtocol = OtlpProtocol::HttpProtobuf;
+    /// Headers of each request, as name=value with the value percent-encoded
+    otlp_headers: Vec<String> = Vec::new();
+    /// PEM file of the authority that signed the collector's certificate; none: those of the system
+    otlp_ca: Option<PathBuf> = None;
+    /// Compression of requests
+    otlp_compression: OtlpCompression = OtlpCompression::None;
+    /// Time that one batch of spans may take, all tries together, before it is dropped
+    otlp_timeout: Duration = Duration::from_secs(10);
+    /// Part of all traces that is sent, from 0 to 1
+    trace_sample_ratio: Ratio = Ratio(1.0);
+    /// Let the sender of a traceparent decide whether its trace is sent; false: the ratio alone decides
+    trace_parent_based: bool = true;
+    /// The attribute service.name
+    trace_service_name: Option<String> = None;
+    /// Further attributes of this process, as name=value with the value percent-encoded
+    trace_resource: Vec<String> = Vec::new();
+    /// Spans that may wait to be sent; more are dropped and counted
+    trace_queue: usize = 2_048;
+    /// Spans of one request
+    trace_batch: usize = 512;
+    /// Time that a span may wait for others to be sent with it
+    trace_delay: Duration = Duration::from_secs(5);
+    /// Time after the drain for the last spans to be sent
+    trace_flush_timeout: Duration = Duration::from_secs(5);
 
     ["Process"]
     /// Handlers and page of the open demo: everybody may join and publish

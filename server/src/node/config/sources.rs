@@ -9,6 +9,7 @@ use clap::{Arg, Command};
 
 use super::ConfigError;
 use super::settings::{KEYS, Key, Settings};
+use crate::node::traces;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -37,7 +38,9 @@ pub(crate) fn read(
             _ => return Err(ConfigError::Usage(one_line(&error))),
         },
     };
-    let environment = read_environment(environment)?;
+    let environment: Vec<_> = environment.collect();
+    let standard = traces::standard_settings(&environment);
+    let environment = read_environment(environment.into_iter())?;
 
     let mut settings = Settings::default();
     let file = matches.get_one::<PathBuf>("config").cloned();
@@ -45,6 +48,20 @@ pub(crate) fn read(
     let file = file.or_else(|| from_environment().map(|(_, path)| PathBuf::from(path)));
     if let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) {
         read_file(&mut settings, &file)?;
+    }
+    for given in standard {
+        let Some(key) = KEYS.iter().find(|key| key.name == given.key) else {
+            continue;
+        };
+        let own = key.variable();
+        // What is not used need not be good: it may be meant for other programs.
+        if environment.iter().any(|(name, _)| *name == own) || matches.contains_id(key.name) {
+            continue;
+        }
+        let set = (key.set_text)(&mut settings, &given.text);
+        set.map_err(|problem| {
+            ConfigError::value(format!("environment variable {}", given.variable), problem)
+        })?;
     }
     for key in KEYS {
         let variable = key.variable();

@@ -89,6 +89,9 @@ fn every_setting_can_be_printed_and_read_back() {
         "--internal-address=[::1]:9100",
         "--unix-socket=/run/a \"strange\" \\ name",
         "--worker-threads=3",
+        "--otlp-endpoint=https://collector:4317",
+        "--otlp-headers=x-key=a%2Cb",
+        "--trace-sample-ratio=0.125",
         "--log=warn,hyper=debug",
     ];
     let settings = read_with(&flags, &[]).expect("good");
@@ -190,6 +193,14 @@ fn bad_values_say_where_they_are() {
             "worker_threads: must be greater",
         ),
         ("--log=a=b=c".to_owned(), "log: not a filter"),
+        (
+            "--trace-sample-ratio=1.5".to_owned(),
+            "flag --trace-sample-ratio: expected a number from 0 to 1",
+        ),
+        (
+            "--otlp-protocol=udp".to_owned(),
+            "expected one of http/protobuf, grpc",
+        ),
     ] {
         let error = read_with(&[&flag], &[]).expect_err(&flag);
         assert!(error.contains(expected), "{flag}: {error}");
@@ -198,6 +209,55 @@ fn bad_values_say_where_they_are() {
     let error = read_with(&[], &[("SOCKETIO_ALLOW_EIO3", "maybe")]).expect_err("bad");
     assert!(
         error.starts_with("environment variable SOCKETIO_ALLOW_EIO3: "),
+        "{error}"
+    );
+}
+
+#[cfg(feature = "otlp")]
+#[test]
+fn variables_of_opentelemetry_stand_between_file_and_ours() {
+    let file = TempFile::new("otlp", "otlp_endpoint = \"http://file\"\ntrace_batch = 7\n");
+    let standard = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://standard"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=1,b=2"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "1500"),
+        ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+    ];
+    let settings = read_with(&[&file.flag()], &standard).expect("good");
+    assert_eq!(settings.otlp_endpoint.as_deref(), Some("http://standard"));
+    assert_eq!(settings.otlp_protocol, OtlpProtocol::Grpc);
+    assert_eq!(settings.otlp_headers, ["a=1", "b=2"]);
+    assert_eq!(settings.otlp_timeout, Duration::from_millis(1500));
+    assert_eq!(settings.trace_sample_ratio.0, 0.25);
+    assert_eq!(settings.trace_batch, 7);
+
+    let mut both = standard.to_vec();
+    both.push(("SOCKETIO_OTLP_ENDPOINT", "http://ours"));
+    let settings = read_with(&["--otlp-protocol=http/protobuf"], &both).expect("good");
+    assert_eq!(settings.otlp_endpoint.as_deref(), Some("http://ours"));
+    assert_eq!(settings.otlp_protocol, OtlpProtocol::HttpProtobuf);
+
+    let off = [standard[0], ("OTEL_SDK_DISABLED", "true")];
+    let settings = read_with(&[&file.flag()], &off).expect("good");
+    assert_eq!(settings.otlp_endpoint, None);
+}
+
+#[cfg(feature = "otlp")]
+#[test]
+fn a_bad_variable_of_opentelemetry_is_an_error_where_it_is_used() {
+    let json = [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
+    let error = read_with(&[], &json).expect_err("not spoken");
+    assert_eq!(
+        error,
+        "environment variable OTEL_EXPORTER_OTLP_PROTOCOL: expected one of http/protobuf, grpc"
+    );
+    assert!(read_with(&["--otlp-protocol=grpc"], &json).is_ok());
+    let sampler = [("OTEL_TRACES_SAMPLER", "jaeger_remote")];
+    let error = read_with(&[], &sampler).expect_err("not known");
+    assert!(
+        error.starts_with("environment variable OTEL_TRACES_SAMPLER: "),
         "{error}"
     );
 }

@@ -203,6 +203,33 @@ impl Setting for Duration {
     }
 }
 
+/// A part of a whole, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Ratio(pub(crate) f64);
+
+impl Setting for Ratio {
+    const PLACEHOLDER: &'static str = "RATIO";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let ratio = text.trim().parse().ok();
+        let ratio = ratio.filter(|ratio| (0.0..=1.0).contains(ratio));
+        let expected = || "expected a number from 0 to 1".to_owned();
+        ratio.map(Self).ok_or_else(expected)
+    }
+
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Float(ratio) => Self::from_text(&ratio.to_string()),
+            Value::Integer(ratio) => Self::from_text(&ratio.to_string()),
+            other => Err(format!("expected a number, found {}", other.type_str())),
+        }
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::Float(self.0))
+    }
+}
+
 /// A list: commas in text, an array (or one value) in TOML.
 impl<T: Setting> Setting for Vec<T> {
     const PLACEHOLDER: &'static str = T::PLACEHOLDER;
@@ -312,6 +339,20 @@ pub(crate) enum LogFormat {
     Pretty,
 }
 
+/// How requests to a collector are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OtlpCompression {
+    Gzip,
+    None,
+}
+
+/// How a collector is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OtlpProtocol {
+    Grpc,
+    HttpProtobuf,
+}
+
 /// Packet format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parser {
@@ -342,6 +383,8 @@ choice!(RedisMode {
     "sharded-dynamic-private" => Self::ShardedDynamicPrivate,
     "sharded-static" => Self::ShardedStatic,
 });
+choice!(OtlpCompression { "none" => Self::None, "gzip" => Self::Gzip });
+choice!(OtlpProtocol { "http/protobuf" => Self::HttpProtobuf, "grpc" => Self::Grpc });
 choice!(Parser { "json" => Self::Json, "msgpack" => Self::MessagePack });
 choice!(SameSite { "lax" => Self::Lax, "strict" => Self::Strict, "none" => Self::None });
 choice!(Transport { "polling" => Self::Polling, "websocket" => Self::WebSocket });
@@ -391,6 +434,20 @@ mod tests {
         for wrong in ["", "MiB", "1e6", "-1", "18446744073709551615KiB"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn ratios_are_parts_of_a_whole() {
+        let read = |text| Ratio::from_text(text).ok().map(|ratio| ratio.0);
+        assert_eq!(read("0.25"), Some(0.25));
+        assert_eq!((read("0"), read("1")), (Some(0.0), Some(1.0)));
+        for wrong in ["", "-0.1", "1.01", "NaN", "half", "10%"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+        let toml = |value: Value| Ratio::from_toml(&value).ok().map(|ratio| ratio.0);
+        assert_eq!(toml(Value::Integer(1)), Some(1.0));
+        assert_eq!(toml(Value::Float(0.5)), Some(0.5));
+        assert_eq!(toml(Value::Float(1.5)), None);
     }
 
     #[test]
