@@ -12,6 +12,7 @@ COPY adapter-redis/Cargo.toml adapter-redis/
 COPY core/Cargo.toml core/
 COPY emitter/Cargo.toml emitter/
 COPY loadtest/Cargo.toml loadtest/
+COPY otlp/Cargo.toml otlp/
 COPY server/Cargo.toml server/
 COPY testkit/Cargo.toml testkit/
 RUN for manifest in */Cargo.toml; do \
@@ -27,6 +28,7 @@ COPY adapter-redis adapter-redis
 COPY core core
 COPY emitter emitter
 COPY loadtest loadtest
+COPY otlp otlp
 COPY server server
 COPY testkit testkit
 # Newer than what was built from the empty ones.

@@ -83,14 +83,17 @@ install() {
     fi
 }
 
-# The protocol half must stay free of runtimes and brokers, the emitter free of the server.
+# The protocol half must stay free of runtimes and brokers, the emitter free of the server. What only its command needs
+# (`command`, `otlp`: the exporter of traces brings hyper) is not in the library.
 purity() {
-    local core emitter
+    local core emitter command
     core=$(cargo tree -p socketio-core -e normal --all-features --prefix none) || return 1
-    emitter=$(cargo tree -p socketio-emitter -e normal --all-features --prefix none) || return 1
-    printf '%s\n' "$core" "$emitter"
+    emitter=$(cargo tree -p socketio-emitter -e normal --no-default-features --features otel --prefix none) || return 1
+    command=$(cargo tree -p socketio-emitter -e normal --all-features --prefix none) || return 1
+    printf '%s\n' "$core" "$emitter" "$command"
     ! printf '%s\n' "$core" | grep -E '^(tokio|hyper|redis|lapin|mio|socket2)[ -]' &&
-        ! printf '%s\n' "$emitter" | grep -E '^(socketio-server|hyper|axum|fastwebsockets)[ -]'
+        ! printf '%s\n' "$emitter" | grep -E '^(socketio-server|socketio-otlp|hyper|tonic|axum|fastwebsockets|clap)[ -]' &&
+        ! printf '%s\n' "$command" | grep -E '^(socketio-server|axum|fastwebsockets)[ -]'
 }
 
 # README promises two commands: they must be the ones that start the node and that run this file.

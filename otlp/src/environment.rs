@@ -78,6 +78,7 @@ const SAMPLER_ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
 /// });
 /// assert_eq!((given[0].option, &*given[0].text), ("otlp_endpoint", "http://collector:4317"));
 /// ```
+#[must_use]
 pub fn standard_variables(get: impl Fn(&str) -> Option<String>) -> Vec<Given> {
     let get = |name| get(name).filter(|text: &String| !text.trim().is_empty());
     let mut given = Vec::new();

@@ -124,6 +124,7 @@ pub struct Export {
 
 impl Export {
     /// What a subscriber needs to pass the spans of [`TARGET`] on.
+    #[must_use]
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,

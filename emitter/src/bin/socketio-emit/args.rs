@@ -4,7 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Parser};
+use socketio_core::trace::TraceContext;
 use socketio_emitter::{EmitterConfig, Mode};
+
+#[cfg(feature = "otlp")]
+use crate::traces::TraceArgs;
 
 const EXAMPLES: &str = "\
 EXAMPLES:
@@ -39,6 +43,9 @@ ARGUMENTS are JSON each. `@FILE` is the contents of a file as binary, `@-` stand
 LINES of standard input, with `-` as the event, are an array, whose first element names the event, or
 an object: {\"event\", \"args\", \"namespace\", \"to\", \"except\", \"volatile\"}. What an object does
 not say, the options do. The first line that cannot be sent ends the command; those before are sent.
+
+TRACES: what is sent belongs to the trace that TRACEPARENT and TRACESTATE name in the environment (W3C
+Trace Context), or --traceparent, and the servers continue it. With a collector it is a span of its own.
 
 EXIT CODES:
    0  the broker has everything; with --ack and --count, all have answered
@@ -171,6 +178,15 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "ack")]
     pub(crate) dry_run: bool,
 
+    /// The trace that it belongs to, as in the HTTP header traceparent [default: TRACEPARENT and
+    /// TRACESTATE of the environment].
+    #[arg(long, value_name = "CONTEXT")]
+    traceparent: Option<TraceContext>,
+
+    #[cfg(feature = "otlp")]
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
+
     /// The name of the event, or `-` for lines of JSON from standard input.
     pub(crate) event: Option<String>,
 
@@ -179,7 +195,7 @@ pub(crate) struct Args {
     pub(crate) arguments: Vec<String>,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if seconds <= 0.0 {
         return Err("must be more than 0".to_owned());
@@ -205,6 +221,16 @@ impl Args {
             return Err("lines of standard input go without arguments, --ack and --server-side");
         }
         Ok(())
+    }
+
+    /// The trace that everything belongs to. A malformed one in the environment is as good as none, as
+    /// in a header: who set it may know nothing of this command.
+    pub(crate) fn trace_context(&self) -> Option<TraceContext> {
+        self.traceparent.clone().or_else(|| {
+            let parent = std::env::var("TRACEPARENT").ok()?;
+            let state = std::env::var("TRACESTATE").ok();
+            TraceContext::parse(parent.trim(), state.as_deref()).ok()
+        })
     }
 
     pub(crate) fn config(&self) -> EmitterConfig {
@@ -281,6 +307,15 @@ mod tests {
         for wrong in ["0", "-1", "NaN", "1e300", "soon"] {
             assert!(parse(&["--timeout", wrong, "news"]).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_trace_must_be_well_formed() {
+        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let args = parse(&["--traceparent", text, "news"]).expect("well-formed");
+        let context = args.trace_context().expect("given");
+        assert_eq!(context.traceparent().as_str(), text);
+        assert!(parse(&["--traceparent", "00-1-1-01", "news"]).is_err());
     }
 
     #[test]

@@ -4,12 +4,18 @@ mod args;
 mod exit;
 mod lines;
 mod run;
+#[cfg(feature = "otlp")]
+mod traces;
 mod what;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::Runtime;
+use tracing_subscriber::EnvFilter;
+#[cfg(feature = "otlp")]
+use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::args::Args;
 use crate::exit::{Failure, code};
@@ -24,20 +30,13 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("RUST_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error")),
-        )
-        .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build();
     let done = match runtime {
         Ok(runtime) => {
-            let done = runtime.block_on(run::run(args));
+            let done = run(args, &runtime);
             // A read of the terminal may still block a thread.
             runtime.shutdown_background();
             done
@@ -48,6 +47,42 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => tell(&failure),
     }
+}
+
+#[cfg(feature = "otlp")]
+fn run(args: Args, runtime: &Runtime) -> Result<(), Failure> {
+    let tracing = args.traces.start(runtime.handle())?;
+    let layer = tracing.as_ref().map(|tracing| tracing.export.layer());
+    tracing_subscriber::registry()
+        .with(layer)
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_filter(filter()),
+        )
+        .init();
+    runtime.block_on(async {
+        let done = run::run(args).await;
+        if let Some(tracing) = tracing
+            && let Some(lost) = tracing.finish().await
+        {
+            let _ = writeln!(std::io::stderr(), "socketio-emit: {lost}");
+        }
+        done
+    })
+}
+
+#[cfg(not(feature = "otlp"))]
+fn run(args: Args, runtime: &Runtime) -> Result<(), Failure> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter())
+        .init();
+    runtime.block_on(run::run(args))
+}
+
+fn filter() -> EnvFilter {
+    EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new("error"))
 }
 
 /// In one line: what is wrong, without the usage behind it.

@@ -44,6 +44,10 @@ impl Recipients {
             .except(&self.except[..])
             .compress(!args.no_compress)
             .timeout(args.timeout);
+        let operator = match args.trace_context() {
+            Some(context) => operator.trace_context(context),
+            None => operator,
+        };
         if self.volatile {
             operator.volatile()
         } else {
