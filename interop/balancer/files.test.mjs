@@ -65,7 +65,7 @@ async function nodeTakes(variables) {
   await run(process.env.SOCKETIO_NODE_BIN, ["--check-config"], { env: { ...plain, ...rest } });
 }
 
-const profiles = [[], ["rabbitmq"], ["mixed"], ["emit"], ["loadtest"], ["rabbitmq", "mixed", "emit", "loadtest"]];
+const profiles = [[], ["rabbitmq"], ["mixed"], ["emit"], ["tracing"], ["loadtest"], ["rabbitmq", "mixed", "emit", "tracing", "loadtest"]];
 
 test("docker-compose takes every profile", async () => {
   for (const chosen of profiles) {
@@ -94,7 +94,20 @@ test("docker-compose.yml: health checks, restarts, descriptors, versions, mounte
   const { environment } = node;
   assert.ok(seconds(node.stop_grace_period) > seconds(environment.SOCKETIO_DRAIN_GRACE));
   assert.ok(seconds(environment.SOCKETIO_DRAIN_GRACE) > seconds(environment.SOCKETIO_DRAIN_WINDOW) + seconds(environment.SOCKETIO_DRAIN_DELAY));
-  for (const adapter of ["redis", "amqp"]) await nodeTakes({ ...environment, SOCKETIO_ADAPTER: adapter });
+  for (const adapter of ["redis", "amqp"]) {
+    for (const endpoint of ["", "http://collector:4318"]) await nodeTakes({ ...environment, SOCKETIO_ADAPTER: adapter, SOCKETIO_OTLP_ENDPOINT: endpoint });
+  }
+});
+
+test("the collector of the profile `tracing` listens where the compose file sends, and hands on to its Jaeger", async () => {
+  const [[{ services }], [collector]] = await Promise.all(["docker-compose.yml", "deploy/otel/collector.yml"].map(async (file) => yaml(await read(file))));
+  const { grpc, http } = collector.receivers.otlp.protocols;
+  assert.deepEqual([grpc.endpoint, http.endpoint], ["0.0.0.0:4317", "0.0.0.0:4318"]);
+  assert.match(await read("docker-compose.yml"), /OTLP_ENDPOINT=http:\/\/collector:4318 docker compose/);
+  const { receivers, processors, exporters } = collector.service.pipelines.traces;
+  for (const [kind, used] of Object.entries({ receivers, processors, exporters })) assert.deepEqual(Object.keys(collector[kind]), used, kind);
+  assert.ok(services[collector.exporters[exporters[0]].endpoint.split(":")[0]]);
+  for (const name of ["collector", "jaeger"]) assert.deepEqual(services[name].profiles, ["tracing"]);
 });
 
 test("the image is built from every crate, its dependencies apart", async () => {
