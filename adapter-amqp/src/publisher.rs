@@ -159,6 +159,8 @@ impl Publisher {
     pub fn status(&self) -> AdapterStatus {
         let (messages, bytes) = self.shared.outbox.waiting();
         let mut status = self.shared.counters.status(messages, bytes);
+        let reconnects = self.shared.writer_reconnects.value();
+        status.reconnects = status.reconnects.max(reconnects);
         status.up = self.shared.writing.load(Ordering::Relaxed)
             && !self.shared.blocked.load(Ordering::Relaxed);
         status

@@ -11,7 +11,7 @@ use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::ShortString;
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 use parking_lot::Mutex;
-use socketio_core::cluster::{AdapterCounters, AdapterError};
+use socketio_core::cluster::{AdapterCounters, AdapterError, Counter};
 use socketio_core::ids::NodeId;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) publisher: ShortString,
     /// The broker has asked to publish nothing.
     pub(crate) blocked: AtomicBool,
+    /// Connections of the writer after the first one.
+    pub(crate) writer_reconnects: Counter,
     /// The writer can publish.
     pub(crate) writing: AtomicBool,
     /// Messages of ours were lost since the reader last told.
@@ -71,6 +73,7 @@ impl Shared {
             last_error: Mutex::default(),
             publisher: NodeId::generate().as_str().into(),
             blocked: AtomicBool::new(false),
+            writer_reconnects: Counter::default(),
             writing: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             renewed: Notify::new(),
@@ -118,6 +121,7 @@ impl Shared {
     pub(crate) fn note_lost(&self, count: usize) {
         if count > 0 {
             self.counters.dropped_out.add(count);
+            self.counters.lost_out.add(count);
             self.lost.store(true, Ordering::Relaxed);
         }
     }
@@ -149,7 +153,9 @@ impl Shared {
         self.outbox.close();
         let limit = self.config().close_timeout;
         let _ = tokio::time::timeout(limit, self.outbox.flush()).await;
-        self.counters.dropped_out.add(self.outbox.clear());
+        let left = self.outbox.clear();
+        self.counters.dropped_out.add(left);
+        self.counters.lost_out.add(left);
     }
 }
 

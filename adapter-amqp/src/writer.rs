@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -27,6 +27,8 @@ pub(crate) struct Writer {
 /// What has become of a letter, or of a probe if there is no number.
 struct Outcome {
     letter: Option<(u64, usize)>,
+    /// When it was handed to the connection.
+    sent: Instant,
     result: lapin::Result<Confirmation>,
 }
 
@@ -46,6 +48,9 @@ pub(crate) async fn run(shared: Arc<Shared>, mut writer: Option<Writer>) {
         let failure = match connected {
             Ok(mut writer) => {
                 attempts.succeeded();
+                if away {
+                    shared.writer_reconnects.increment();
+                }
                 shared.writing.store(true, Ordering::Relaxed);
                 shared.renewed.notify_one();
                 let end = tokio::select! {
@@ -205,13 +210,18 @@ impl Writer {
         let persistent = shared.is_reliable() && letter.is_some();
         let properties = properties.with_delivery_mode(if persistent { 2 } else { 1 });
         async move {
+            let sent = Instant::now();
             let options = BasicPublishOptions::default();
             let published = channel.basic_publish(exchange, key, options, &body, properties);
             let result = match published.await {
                 Ok(confirmation) => confirmation.await,
                 Err(error) => Err(error),
             };
-            Outcome { letter, result }
+            Outcome {
+                letter,
+                sent,
+                result,
+            }
         }
     }
 }
@@ -229,9 +239,12 @@ fn settle(shared: &Shared, outcome: Outcome) -> Result<(), Failure> {
             shared.note_lost(1);
         }
         Confirmation::Ack(_) | Confirmation::NotRequested => {
+            let counters = &shared.counters;
+            counters.confirmations.observe(outcome.sent.elapsed());
+            counters.messages_out.increment();
+            counters.bytes_out.add(size);
+            // Last: who waits for it may look at the counters.
             shared.outbox.settle(number, false);
-            shared.counters.messages_out.increment();
-            shared.counters.bytes_out.add(size);
         }
     }
     Ok(())

@@ -87,6 +87,7 @@ impl Shared {
     pub(crate) fn dropped(&self, messages: usize) {
         if messages > 0 {
             self.counters.dropped_out.add(messages);
+            self.counters.lost_out.add(messages);
             self.flow.settle(0, messages);
         }
     }

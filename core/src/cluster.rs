@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::{NodeId, Room};
+use crate::metrics::Observed;
 
 pub use counters::{AdapterCounters, Counter};
 pub use lazy::LazyValue;
@@ -207,6 +208,8 @@ pub struct AdapterStatus {
     /// Messages refused or dropped because the broker was away or too slow, or whose fate is
     /// unknown.
     pub dropped_out: u64,
+    /// Those of them that had been taken into the queue, so that no caller was told.
+    pub lost_out: u64,
     /// Messages that the broker handed to fewer members than were counted before. What each of them
     /// lacks it counts as [`missed`](Self::missed).
     pub unheard: u64,
@@ -219,6 +222,11 @@ pub struct AdapterStatus {
     pub queued_bytes: usize,
     /// How long an own message last took to come back through the broker.
     pub round_trip: Option<Duration>,
+    /// The same of all that came back.
+    pub round_trips: Observed,
+    /// How long the broker took to confirm each message, from the moment it was handed to the
+    /// connection: without the time in the queue.
+    pub confirmations: Observed,
 }
 
 /// Why an adapter did not take a message, or did not start.

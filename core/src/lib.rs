@@ -7,6 +7,7 @@ pub mod frame;
 pub mod fuzz;
 pub mod ids;
 mod json;
+pub mod metrics;
 pub mod msgpack;
 pub mod packet;
 pub mod payload;

@@ -25,6 +25,7 @@ use self::gathering::{Question, Source};
 use crate::config::Mode;
 use crate::emitter::Inner;
 use crate::error::AskError;
+use crate::metrics::{Counters, Kind, Timed};
 use crate::spans;
 
 /// How long to wait for answers when nothing else was said, as servers do.
@@ -35,13 +36,15 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Waiting {
     askers: Mutex<HashMap<RequestId, mpsc::Sender<ClusterResponse>>>,
     max_answers: usize,
+    counters: Arc<Counters>,
 }
 
 impl Waiting {
-    pub(crate) fn new(max_answers: usize) -> Self {
+    pub(crate) fn new(max_answers: usize, counters: Arc<Counters>) -> Self {
         Self {
             askers: Mutex::default(),
             max_answers: max_answers.max(1),
+            counters,
         }
     }
 
@@ -51,6 +54,7 @@ impl Waiting {
             && asker.try_send(response).is_err()
         {
             // It will be told as missing.
+            self.counters.answer_dropped();
             tracing::warn!("an answer was dropped: too many wait to be read");
         }
     }
@@ -101,8 +105,8 @@ impl Inner {
             target,
             request: Some(request),
         };
-        self.ask(place, RequestKind::Broadcast, timeout, operation)
-            .await
+        let kind = (Kind::EmitWithAck, RequestKind::Broadcast);
+        self.ask(place, kind, timeout, operation).await
     }
 
     pub(crate) async fn ask_for_sockets(
@@ -119,8 +123,8 @@ impl Inner {
                 Operation::FetchSockets { target, request }
             }
         };
-        self.ask(place, RequestKind::OnePerNode, timeout, operation)
-            .await
+        let kind = (Kind::Count, RequestKind::OnePerNode);
+        self.ask(place, kind, timeout, operation).await
     }
 
     pub(crate) async fn ask_servers(
@@ -133,17 +137,36 @@ impl Inner {
             payload,
             request: Some(request),
         };
-        self.ask(place, RequestKind::OnePerNode, timeout, operation)
-            .await
+        let kind = (Kind::ServerSideEmit, RequestKind::OnePerNode);
+        self.ask(place, kind, timeout, operation).await
     }
 
     async fn ask(
         &self,
         place: Place<'_>,
-        kind: RequestKind,
+        kind: (Kind, RequestKind),
         timeout: Option<Duration>,
         operation: impl FnOnce(RequestId, usize) -> Operation,
     ) -> Result<Gathering, AskError> {
+        let asked = self.try_ask(place, kind, timeout, operation).await;
+        if let Err(error) = &asked {
+            self.carrier.counters.failed(error);
+        }
+        asked
+    }
+
+    async fn try_ask(
+        &self,
+        place: Place<'_>,
+        (kind, request_kind): (Kind, RequestKind),
+        timeout: Option<Duration>,
+        operation: impl FnOnce(RequestId, usize) -> Operation,
+    ) -> Result<Gathering, AskError> {
+        let timed = Timed {
+            counters: Arc::clone(&self.carrier.counters),
+            kind,
+            since: tokio::time::Instant::now().into_std(),
+        };
         if self.mode == Mode::Python {
             return Err(AskError::Unsupported(self.mode));
         }
@@ -164,7 +187,7 @@ impl Inner {
         let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
         let now = tokio::time::Instant::now().into_std();
         for operation in [list, operation] {
-            self.carrier.publish(&ClusterMessage {
+            self.carrier.send(&ClusterMessage {
                 node: self.node.clone(),
                 namespace: namespace.into(),
                 sequence: None,
@@ -176,14 +199,14 @@ impl Inner {
             roll,
             request,
             namespace: namespace.to_owned(),
-            kind,
+            kind: request_kind,
             ours,
             foreign,
             deadline: later(now, timeout),
             roll_deadline: later(now, timeout.min(ROLL_TIMEOUT)),
             span,
         };
-        Gathering::begin(source, question).await
+        Gathering::begin(source, question, timed).await
     }
 
     /// Hears answers, and counts who may give some.

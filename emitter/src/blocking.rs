@@ -27,6 +27,7 @@ use tokio::runtime::Runtime;
 use crate::answers::{AllAcks, Count, Replies};
 use crate::config::EmitterConfig;
 use crate::error::{AskError, ConnectError, EmitError, FlushError};
+use crate::metrics::EmitterMetrics;
 
 /// As [`crate::Emitter`], but calls that ask or wait block the thread. Clones share one connection.
 ///
@@ -101,6 +102,12 @@ impl Emitter {
     #[must_use]
     pub fn status(&self) -> AdapterStatus {
         self.emitter.status()
+    }
+
+    /// As [`crate::Emitter::metrics`].
+    #[must_use]
+    pub fn metrics(&self) -> EmitterMetrics {
+        self.emitter.metrics()
     }
 
     /// Waits until the broker has taken everything that was sent before.

@@ -11,12 +11,14 @@ use socketio_core::ids::NodeId;
 
 use crate::config::{Broker, EmitterConfig, Mode};
 use crate::error::{ConnectError, EmitError};
+use crate::metrics::Counters;
 
 #[derive(Debug)]
 pub(crate) struct Carrier {
     link: Link,
     /// Speaks the dialect of Python, and nothing else.
     python: Option<Python>,
+    pub(crate) counters: Arc<Counters>,
 }
 
 #[derive(Debug)]
@@ -59,10 +61,25 @@ impl Carrier {
             let channels = PythonConfig::member().channels([&config.python_channel]);
             Python::new(&NodeId::emitter(), channels)
         });
-        Ok((Self { link, python }, mode))
+        let counters = Arc::default();
+        Ok((
+            Self {
+                link,
+                python,
+                counters,
+            },
+            mode,
+        ))
     }
 
     pub(crate) fn publish(&self, message: &ClusterMessage) -> Result<(), EmitError> {
+        let done = self.send(message);
+        self.counters.emitted(&done);
+        done
+    }
+
+    /// As [`publish`](Self::publish), for what is counted elsewhere.
+    pub(crate) fn send(&self, message: &ClusterMessage) -> Result<(), EmitError> {
         match &self.python {
             None => Ok(link!(self, publisher => publisher.publish(message))?),
             Some(python) => self.translate(python, message),

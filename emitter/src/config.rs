@@ -263,4 +263,15 @@ mod tests {
         let config = EmitterConfig::new("redis://u:secret@h").password("secret".to_owned());
         assert!(!format!("{config:?}").contains("secret"));
     }
+
+    #[test]
+    fn every_field_and_its_default_are_documented() {
+        // A field more does not compile.
+        socketio_testkit::documented!(
+            "The emitter",
+            EmitterConfig::new("") => EmitterConfig {
+                url, mode, prefix, exchange, python_channel, reliable, username, password, tls_authority, tls_certificate, tls_key, connect_timeout, flush_timeout, max_queued_messages, max_queued_bytes, max_message_bytes, max_answers
+            }
+        );
+    }
 }

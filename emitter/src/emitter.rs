@@ -17,6 +17,7 @@ use crate::ask::Waiting;
 use crate::carrier::Carrier;
 use crate::config::{EmitterConfig, Mode};
 use crate::error::{AskError, ConnectError, EmitError, FlushError};
+use crate::metrics::{EmitterCollector, EmitterMetrics};
 use crate::operator::Operator;
 use crate::spans;
 
@@ -72,12 +73,15 @@ impl Emitter {
         let node = NodeId::generate_emitter();
         let (carrier, mode) = Carrier::connect(&config).await?;
         let inner = Inner {
-            carrier,
             mode,
             node,
-            waiting: Arc::new(Waiting::new(config.max_answers)),
+            waiting: Arc::new(Waiting::new(
+                config.max_answers,
+                Arc::clone(&carrier.counters),
+            )),
             connect_timeout: config.connect_timeout,
             flush_timeout: config.flush_timeout,
+            carrier,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -94,6 +98,19 @@ impl Emitter {
     #[must_use]
     pub fn status(&self) -> AdapterStatus {
         self.inner.carrier.status()
+    }
+
+    /// What was sent, dropped and asked since the start, by all clones, and how long the broker takes.
+    #[must_use]
+    pub fn metrics(&self) -> EmitterMetrics {
+        let inner = &self.inner;
+        inner.carrier.counters.read(inner.mode, self.status())
+    }
+
+    /// The same for a registry of `prometheus-client`, read anew at each scrape.
+    #[must_use]
+    pub fn collector(&self) -> EmitterCollector {
+        EmitterCollector(self.clone())
     }
 
     /// Waits until the broker has taken everything that was sent before, through reconnects if need

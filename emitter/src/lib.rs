@@ -36,6 +36,8 @@
 //!   living nodes have answered, at its timeout by the latest; nodes and clients that did not answer
 //!   are named. Nodes of Node.js have no names: they are counted.
 //!
+//! [`Emitter::metrics`] counts all of it, and writes it for Prometheus.
+//!
 //! # What the wires can carry
 //!
 //! | | `pubsub`, `sharded-*` | `amqp` | `python` |
@@ -57,6 +59,7 @@ mod carrier;
 mod config;
 mod emitter;
 mod error;
+mod metrics;
 mod operator;
 mod spans;
 
@@ -64,9 +67,12 @@ pub use answers::{Ack, Acks, AllAcks, Count, Replies, Reply};
 pub use config::{EmitterConfig, Mode, UnknownMode};
 pub use emitter::Emitter;
 pub use error::{AskError, ConnectError, EmitError, FlushError};
+pub use metrics::{EmitterCollector, EmitterMetrics};
 pub use operator::Operator;
+pub use prometheus_client;
 pub use socketio_core::cluster::{AdapterError, AdapterStatus, Missing};
 pub use socketio_core::ids::{NodeId, Room, SocketId};
+pub use socketio_core::metrics::Observed;
 pub use socketio_core::payload::{EncodeError, Payload};
 pub use socketio_core::target::IntoRooms;
 pub use socketio_core::trace::{InvalidTraceparent, TraceContext};

@@ -27,8 +27,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::ask::Asked;
 pub(crate) use self::ask::RemoteRequest;
-use self::ask::Waiting;
 use self::rooms::Notices;
 pub(crate) use self::snapshot::{remote_handshake, remote_socket};
 use crate::events::{AdapterFailure, EmitError};
@@ -59,7 +59,7 @@ struct State {
     occupancy: Occupancy,
     members: Members,
     requests: Requests,
-    waiting: HashMap<RequestId, Waiting>,
+    waiting: HashMap<RequestId, Asked>,
     sequence: u64,
     /// Members without names that hear a namespace; none of those with nobody.
     foreign: HashMap<ByteString, usize>,
@@ -128,7 +128,7 @@ impl Cluster {
         let status = self.adapter.status();
         let state = self.state.lock();
         let foreign = state.foreign.values().copied();
-        let pending = state.waiting.values().map(Waiting::kind);
+        let pending = state.waiting.values().map(|asked| asked.waiting.kind());
         ClusterReading {
             members: state.members.count(),
             // The same member may hear several namespaces.
@@ -337,11 +337,11 @@ impl State {
                 RequestEvent::Response(request, response) => self
                     .waiting
                     .get_mut(&request)
-                    .and_then(|waiting| waiting.answer(response)),
+                    .and_then(|asked| asked.waiting.answer(response)),
                 RequestEvent::Done(request, missing) => self
                     .waiting
                     .remove(&request)
-                    .map(|waiting| waiting.finish(missing, metrics)),
+                    .map(|asked| asked.finish(missing, metrics)),
             };
             actions.extend(tell.map(Action::Tell));
         }

@@ -69,6 +69,7 @@ pub use namespace::{
     Namespace, NamespaceRequest, ParentNamespace, PatternError, RoomCount, RoomList,
 };
 pub use options::Options;
+pub use prometheus_client;
 pub use remote::{
     FetchError, LazyHandshake, MissingNodes, RemoteHandshake, RemoteSocket, ServerEvent,
     ServerReplies, ServerReply,
@@ -80,6 +81,7 @@ pub use socketio_core::cluster::{
 };
 pub use socketio_core::engine::TransportKind;
 pub use socketio_core::ids::{NodeId, Room, SocketId};
+pub use socketio_core::metrics::Page as MetricsPage;
 pub use socketio_core::packet::ParserKind;
 pub use socketio_core::payload::{EncodeError, Payload};
 pub use socketio_core::value::{Value, ValueError};

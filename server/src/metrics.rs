@@ -66,10 +66,11 @@ const VIOLATIONS: &[&str] = &["1002", "1007", "1009"];
 /// Counters, gauges and histograms of one node.
 ///
 /// One instance is shared by all layers of a server. Applications read it ([`encode`](Self::encode),
-/// [`snapshot`](Self::snapshot)); only the server itself records.
+/// [`snapshot`](Self::snapshot)) and may [add](Self::add) to the page; only the server itself records.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    /// Locked by those who encode and those who add, which is not often.
+    registry: Mutex<Registry>,
     values: Arc<Values>,
 }
 
@@ -121,7 +122,7 @@ impl Metrics {
             cluster: ClusterMetrics::new(),
         });
         Self {
-            registry: exposition::registry(&values),
+            registry: Mutex::new(exposition::registry(&values)),
             values,
         }
     }
@@ -233,12 +234,17 @@ impl Metrics {
 
     /// How long a handler ran, from its start to its end.
     pub(crate) fn handler_time(&self, took: Duration) {
-        self.values.stripes.observe(HistogramKind::Handler, took);
+        self.values
+            .stripes
+            .observe_time(HistogramKind::Handler, took);
     }
 
-    /// How long it took to put one broadcast into all local outboxes.
-    pub(crate) fn fan_out_time(&self, took: Duration) {
-        self.values.stripes.observe(HistogramKind::FanOut, took);
+    /// How long it took to put one broadcast into the outboxes of so many local recipients.
+    pub(crate) fn fanned_out(&self, recipients: usize, took: Duration) {
+        let stripes = &self.values.stripes;
+        stripes.add(Hot::EventsOut, recipients as u64);
+        stripes.observe_time(HistogramKind::FanOut, took);
+        stripes.observe(HistogramKind::Recipients, recipients as u64);
     }
 
     /// A handler panicked and was caught.
@@ -261,10 +267,26 @@ impl Metrics {
         let mut text = String::with_capacity(16 * 1024);
         // A String takes whatever is written, so only a bug in a collector could make this fail,
         // and half a page is then the more useful answer.
-        if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+        if let Err(error) =
+            prometheus_client::encoding::text::encode(&mut text, &self.registry.lock())
+        {
             tracing::error!(%error, "metrics could not be encoded");
         }
         text
+    }
+
+    /// Adds metrics to the page, as those of an application: `add` gets the registry.
+    ///
+    /// ```
+    /// use prometheus_client::metrics::counter::Counter;
+    /// # let io = socketio_server::Server::builder().build();
+    /// let orders = Counter::<u64>::default();
+    /// io.metrics().add(|registry| registry.register("orders", "Orders taken", orders.clone()));
+    /// orders.inc();
+    /// assert!(io.metrics().encode().contains("orders_total 1\n"));
+    /// ```
+    pub fn add(&self, add: impl FnOnce(&mut Registry)) {
+        add(&mut self.registry.lock());
     }
 
     /// The media type of [`encode`](Self::encode).

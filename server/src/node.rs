@@ -8,6 +8,7 @@ mod limits;
 pub(crate) mod logging;
 mod options;
 mod page;
+mod runtime;
 mod signals;
 mod site;
 pub(crate) mod traces;
@@ -23,13 +24,14 @@ use socketio_server::{
     Adapter, AdapterError, Limits, Listener, MembersConfig, Options, Server, Tls,
 };
 use thiserror::Error;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use admin::{Admin, Readiness};
 use config::Settings;
 use page::Page;
+use runtime::Threads;
 use signals::{Signals, Stop};
 use site::Site;
 use traces::Export;
@@ -119,6 +121,10 @@ async fn live(
         builder = builder.adapter(adapter);
     }
     let server = builder.build();
+    let threads = Threads(Handle::current());
+    server
+        .metrics()
+        .add(|registry| registry.register_collector(Box::new(threads)));
     if settings.demo {
         demo::install(&server);
     }

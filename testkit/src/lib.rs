@@ -12,6 +12,7 @@
 //! * [`RedisSentinel`]: a master, a replica and a Sentinel that watches them
 
 mod certificates;
+pub mod docs;
 mod folder;
 mod process;
 pub mod rabbitmq;

@@ -123,3 +123,14 @@ fn a_password_is_not_shown() {
     let broken = format!("{:?}", AmqpConfig::new("secret"));
     assert!(!broken.contains("secret"), "{broken}");
 }
+
+#[test]
+fn every_field_and_its_default_are_documented() {
+    // A field more does not compile.
+    socketio_testkit::documented!(
+        "The RabbitMQ adapter",
+        AmqpConfig::default() => AmqpConfig {
+            url, exchange, exchange_type, ca, certificate, key, prefetch, confirm_window, confirm_window_bytes, queue_messages, queue_bytes, broker_queue_messages, broker_queue_bytes, max_message_bytes, probe_interval, probe_timeout, heartbeat, connect_timeout, min_backoff, max_backoff, close_timeout, reliable, python
+        }
+    );
+}

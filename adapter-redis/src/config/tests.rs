@@ -142,3 +142,14 @@ fn a_file_may_configure_everything() {
     assert!(serde_json::from_str::<RedisConfig>(r#"{"heartbeat-interval": -1}"#).is_err());
     assert!(serde_json::from_str::<RedisConfig>(r#"{"modus": "pubsub"}"#).is_err());
 }
+
+#[test]
+fn every_field_and_its_default_are_documented() {
+    // A field more does not compile.
+    socketio_testkit::documented!(
+        "The Redis adapter",
+        RedisConfig::default() => RedisConfig {
+            url, mode, prefix, python, username, password, sentinel_username, sentinel_password, tls_authority, tls_certificate, tls_key, heartbeat_interval, heartbeat_timeout, connect_timeout, backoff_min, backoff_max, regroup, close_timeout, count_interval, max_message_size, max_queued_bytes, max_queued_messages, max_received_bytes, max_received_messages
+        }
+    );
+}

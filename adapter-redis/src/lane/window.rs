@@ -139,11 +139,16 @@ impl<'a> Window<'a> {
             tokio::select! {
                 biased;
                 Some((batch, replies)) = self.under_way.next() => {
-                    if let Some(first) = self.sent.pop_front() {
-                        self.bytes -= first.size;
-                    }
                     self.active = Instant::now();
                     let is_lost = replies.is_err();
+                    if let Some(first) = self.sent.pop_front() {
+                        self.bytes -= first.size;
+                        if !is_lost {
+                            let took = self.active - first.at;
+                            let confirmations = &self.shared.counters.confirmations;
+                            confirmations.observe_times(took, first.messages as u64);
+                        }
+                    }
                     self.account(batch, replies);
                     if is_lost {
                         return End::Lost;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::AdapterStatus;
+use crate::metrics::Histogram;
 
 /// The figures behind an [`AdapterStatus`], which says what each means: for adapters, whose tasks
 /// count at the same time. Everything is relaxed, since the figures are for people.
@@ -46,8 +47,13 @@ pub struct AdapterCounters {
     pub missed: Counter,
     /// Of [`AdapterStatus::unheard`].
     pub unheard: Counter,
+    /// Of [`AdapterStatus::lost_out`].
+    pub lost_out: Counter,
+    /// Of [`AdapterStatus::confirmations`].
+    pub confirmations: Histogram,
     /// Nanoseconds; 0 before the first own message came back.
     round_trip: AtomicU64,
+    round_trips: Histogram,
 }
 
 /// A number that only grows.
@@ -88,6 +94,7 @@ impl AdapterCounters {
     pub fn set_round_trip(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.round_trip.store(nanos.max(1), Ordering::Relaxed);
+        self.round_trips.observe(time);
     }
 
     /// The figures of now, with those of the queue to the broker.
@@ -104,6 +111,7 @@ impl AdapterCounters {
             decode_errors: self.decode_errors.value(),
             dropped_in: self.dropped_in.value(),
             dropped_out: self.dropped_out.value(),
+            lost_out: self.lost_out.value(),
             missed: self.missed.value(),
             unheard: self.unheard.value(),
             untranslated: 0,
@@ -113,6 +121,8 @@ impl AdapterCounters {
                 0 => None,
                 nanos => Some(Duration::from_nanos(nanos)),
             },
+            round_trips: self.round_trips.read(),
+            confirmations: self.confirmations.read(),
         }
     }
 }

@@ -13,6 +13,7 @@ use tracing::Span;
 use super::Waiting;
 use super::roll::Roll;
 use crate::error::AskError;
+use crate::metrics::Timed;
 
 /// Brings the answers of two requests. Dropping it ends that.
 #[derive(Debug)]
@@ -55,12 +56,18 @@ pub(crate) struct Gathering {
     nodes: Vec<NodeId>,
     missing: Option<Missing>,
     _span: Span,
+    /// Until the end.
+    timed: Option<Timed>,
 }
 
 impl Gathering {
     /// Learns who is there, and from then on counts on their answers. Those that come meanwhile are
     /// kept.
-    pub(super) async fn begin(mut source: Source, question: Question) -> Result<Self, AskError> {
+    pub(super) async fn begin(
+        mut source: Source,
+        question: Question,
+        timed: Timed,
+    ) -> Result<Self, AskError> {
         let mut roll = Roll::new(question.ours);
         let mut early = Vec::new();
         let limit = tokio::time::Instant::from_std(question.roll_deadline);
@@ -103,6 +110,7 @@ impl Gathering {
             nodes,
             missing: None,
             _span: question.span,
+            timed: Some(timed),
         })
     }
 
@@ -120,6 +128,9 @@ impl Gathering {
             match self.requests.poll_event() {
                 Some(RequestEvent::Response(_, response)) => return Some(response),
                 Some(RequestEvent::Done(_, missing)) => {
+                    if let Some(timed) = self.timed.take() {
+                        timed.end(!missing.is_empty());
+                    }
                     self.missing = Some(missing);
                     return None;
                 }

@@ -12,6 +12,7 @@ use socketio_emitter::{
 
 use crate::client::until;
 use crate::cluster::{Cluster, reach};
+use crate::metrics;
 
 /// Runs everything. `config` is one with which a further emitter can connect.
 pub(crate) async fn all(cluster: &mut Cluster, io: &Emitter, config: &EmitterConfig) {
@@ -24,6 +25,7 @@ pub(crate) async fn all(cluster: &mut Cluster, io: &Emitter, config: &EmitterCon
     refusals(cluster, io, config).await;
     short_lived(cluster, config).await;
     blocking(cluster, config).await;
+    metrics::counted(cluster, config).await;
     disconnects(cluster, io).await;
 }
 

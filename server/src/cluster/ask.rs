@@ -29,6 +29,12 @@ pub(super) struct Gathering<T> {
     done: oneshot::Sender<(Vec<T>, Missing)>,
 }
 
+/// Who waits, and since when.
+pub(super) struct Asked {
+    pub(super) waiting: Waiting,
+    since: Instant,
+}
+
 type Tell = Box<dyn FnOnce() + Send>;
 
 impl Waiting {
@@ -60,21 +66,24 @@ impl Waiting {
         }
         None
     }
+}
 
-    /// Who still waits is told what is missing, which is counted.
+impl Asked {
+    /// Who still waits is told what is missing. How it ended is counted.
     pub(super) fn finish(self, missing: Missing, metrics: &Arc<Metrics>) -> Tell {
         let metrics = Arc::clone(metrics);
         Box::new(move || {
-            let (kind, is_partial) = (self.kind(), !missing.is_empty());
-            let is_wanted = match self {
-                Self::Acks(collector) => collector
+            let took = now().saturating_duration_since(self.since);
+            let (kind, is_partial) = (self.waiting.kind(), !missing.is_empty());
+            let is_wanted = match self.waiting {
+                Waiting::Acks(collector) => collector
                     .upgrade()
                     .is_some_and(|collector| collector.finished_elsewhere(missing)),
-                Self::Replies(gathering) => gathering.finish(missing),
-                Self::Sockets(gathering) => gathering.finish(missing),
+                Waiting::Replies(gathering) => gathering.finish(missing),
+                Waiting::Sockets(gathering) => gathering.finish(missing),
             };
-            if is_wanted && is_partial {
-                metrics.cluster().answered_partially(kind);
+            if is_wanted {
+                metrics.cluster().answered(kind, is_partial, took);
             }
         })
     }
@@ -132,7 +141,8 @@ impl Cluster {
         let id = RequestId::generate();
         self.metrics.cluster().asked(waiting.kind());
         self.update(|state| {
-            state.waiting.insert(id.clone(), waiting);
+            let since = now();
+            state.waiting.insert(id.clone(), Asked { waiting, since });
             let expected = Expected {
                 nodes: state.members.alive().cloned().collect(),
                 unnamed: state.foreign(namespace),

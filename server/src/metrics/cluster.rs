@@ -4,16 +4,20 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use socketio_core::cluster::{AdapterStatus, OccupancyStats, RoomNews};
+use socketio_core::metrics::{Histogram, Page};
 
-use super::exposition::{Page, read};
+use super::exposition::read;
 use super::{OTHER, Table, Values};
 
 /// Questions to all nodes.
 const REQUESTS: &[&str] = &["broadcast", "fetch_sockets", "server_side_emit"];
+/// How they end: all have answered, or not.
+const OUTCOMES: [&str; 2] = ["complete", "partial"];
 /// What nodes tell each other of their rooms.
 const NEWS: &[&str] = &["delta", "digest", "resend", "snapshot", "withheld"];
 
@@ -22,6 +26,8 @@ const NEWS: &[&str] = &["delta", "digest", "resend", "snapshot", "withheld"];
 pub(crate) struct ClusterMetrics {
     requests: Table<AtomicU64>,
     partial: Table<AtomicU64>,
+    /// How long complete and partial answers took.
+    took: Table<[Histogram; 2]>,
     news_sent: Table<AtomicU64>,
     news_received: Table<AtomicU64>,
     source: Source,
@@ -66,6 +72,7 @@ impl ClusterMetrics {
         Self {
             requests: Table::new(REQUESTS),
             partial: Table::new(REQUESTS),
+            took: Table::new(REQUESTS),
             news_sent: Table::new(NEWS),
             news_received: Table::new(NEWS),
             source: Source::default(),
@@ -85,9 +92,12 @@ impl ClusterMetrics {
         self.requests.of(kind).fetch_add(1, Relaxed);
     }
 
-    /// Not all answers came, and somebody still waited for them.
-    pub(crate) fn answered_partially(&self, kind: &str) {
-        self.partial.of(kind).fetch_add(1, Relaxed);
+    /// A question of this kind came to its end, and somebody still waited for the answers.
+    pub(crate) fn answered(&self, kind: &str, is_partial: bool, took: Duration) {
+        if is_partial {
+            self.partial.of(kind).fetch_add(1, Relaxed);
+        }
+        self.took.of(kind)[usize::from(is_partial)].observe(took);
     }
 
     /// News of this node's rooms were published.
@@ -121,7 +131,7 @@ impl Collector for ClusterExposition {
         let Some(reading) = counted.source.read() else {
             return Ok(());
         };
-        let page = &mut Page(&mut encoder);
+        let page = &mut Page::new(&mut encoder, "");
         members(page, &reading)?;
         requests(page, counted, &reading)?;
         rooms(page, counted, &reading)?;
@@ -183,6 +193,20 @@ fn requests(
         "Questions that are not answered yet",
         "kind",
         pending,
+    )?;
+    let [complete, partial] = OUTCOMES;
+    let took: Vec<_> = REQUESTS
+        .iter()
+        .flat_map(|kind| {
+            let [all, some] = counted.took.of(kind);
+            [(kind, complete, all.read()), (kind, partial, some.read())]
+        })
+        .map(|(kind, outcome, took)| ([("kind", *kind), ("outcome", outcome)], took))
+        .collect();
+    page.histograms(
+        "cluster_request_seconds",
+        "Time from a question to the last answer, or to the end of waiting",
+        took.iter().map(|(labels, took)| (&labels[..], took)),
     )
 }
 
@@ -301,14 +325,23 @@ fn adapter(page: &mut Page<'_, '_>, reading: &ClusterReading) -> fmt::Result {
         "Bytes of messages waiting for the broker",
         signed(status.queued_bytes),
     )?;
-    match status.round_trip {
-        Some(took) => page.gauge(
-            "adapter_round_trip_seconds",
+    if let Some(took) = status.round_trip {
+        page.gauge(
+            "adapter_last_round_trip_seconds",
             "Time in which an own message last came back through the broker",
             took.as_secs_f64(),
-        ),
-        None => Ok(()),
+        )?;
     }
+    page.histogram(
+        "adapter_round_trip_seconds",
+        "Time in which an own message came back through the broker",
+        &status.round_trips,
+    )?;
+    page.histogram(
+        "adapter_publish_seconds",
+        "Time until the broker confirmed a message, without the time in the queue",
+        &status.confirmations,
+    )
 }
 
 fn signed(count: usize) -> i64 {

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet,
-};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
+use socketio_core::metrics::Page;
 
 use super::cluster::ClusterExposition;
-use super::stripes::{BOUNDS_MICROS, HistogramKind, Hot, Observed};
+use super::stripes::{HistogramKind, Hot};
 use super::{HANDSHAKE_ERRORS, OTHER, Values, process};
 
 /// A registry that shows `values` and the process.
@@ -30,7 +28,7 @@ struct Exposition(Arc<Values>);
 
 impl Collector for Exposition {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let page = &mut Page(&mut encoder);
+        let page = &mut Page::new(&mut encoder, "");
         let values = &*self.0;
         let stripes = &values.stripes;
 
@@ -149,12 +147,17 @@ impl Collector for Exposition {
         page.histogram(
             "handler_seconds",
             "Time from a handler's start to its end",
-            stripes.observed(HistogramKind::Handler),
+            &stripes.observed(HistogramKind::Handler),
         )?;
         page.histogram(
             "fan_out_seconds",
             "Time to queue one broadcast for all recipients of this node",
-            stripes.observed(HistogramKind::FanOut),
+            &stripes.observed(HistogramKind::FanOut),
+        )?;
+        page.histogram(
+            "fan_out_recipients",
+            "Recipients of one broadcast on this node",
+            &stripes.observed(HistogramKind::Recipients),
         )
     }
 }
@@ -163,91 +166,4 @@ pub(super) fn read<'a>(
     cells: impl Iterator<Item = (&'static str, &'a AtomicU64)>,
 ) -> impl Iterator<Item = (String, u64)> {
     cells.map(|(label, cell)| (label.to_owned(), cell.load(Relaxed)))
-}
-
-/// Writes whole families.
-pub(super) struct Page<'a, 'e>(pub(super) &'a mut DescriptorEncoder<'e>);
-
-impl Page<'_, '_> {
-    pub(super) fn counter<V: EncodeCounterValue + Copy>(
-        &mut self,
-        name: &str,
-        help: &str,
-        value: V,
-    ) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Counter)?;
-        metric.encode_counter::<NoLabelSet, V, f64>(&value, None)
-    }
-
-    pub(super) fn gauge<V: EncodeGaugeValue + Copy>(
-        &mut self,
-        name: &str,
-        help: &str,
-        value: V,
-    ) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Gauge)?;
-        metric.encode_gauge(&value)
-    }
-
-    pub(super) fn info(&mut self, name: &str, help: &str, labels: &[(&str, &str)]) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Info)?;
-        metric.encode_info(&labels)
-    }
-
-    pub(super) fn gauges(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: impl IntoIterator<Item = (String, i64)>,
-    ) -> fmt::Result {
-        let mut family = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (value_label, value) in values {
-            let labels = [(label, value_label.as_str())];
-            family.encode_family(&labels)?.encode_gauge(&value)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn counters<V: EncodeCounterValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: impl IntoIterator<Item = (String, V)>,
-    ) -> fmt::Result {
-        let mut family = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (value_label, value) in values {
-            let labels = [(label, value_label.as_str())];
-            family
-                .encode_family(&labels)?
-                .encode_counter::<NoLabelSet, V, f64>(&value, None)?;
-        }
-        Ok(())
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, observed: Observed) -> fmt::Result {
-        let bounds = BOUNDS_MICROS.iter().map(|micros| *micros as f64 / 1e6);
-        // The encoder writes the largest number as "+Inf".
-        let buckets: Vec<(f64, u64)> = bounds.chain([f64::MAX]).zip(observed.counts).collect();
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Histogram)?;
-        metric.encode_histogram::<NoLabelSet>(
-            observed.nanos as f64 / 1e9,
-            observed.counts.iter().sum(),
-            &buckets,
-            None,
-        )
-    }
 }

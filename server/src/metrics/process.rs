@@ -6,8 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
-
-use super::exposition::Page;
+use socketio_core::metrics::Page;
 
 #[derive(Debug)]
 pub(super) struct Process {
@@ -25,7 +24,7 @@ impl Process {
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let page = &mut Page(&mut encoder);
+        let page = &mut Page::new(&mut encoder, "");
         page.gauge(
             "process_start_time_seconds",
             "When this server was built, in seconds since 1970",

@@ -4,18 +4,14 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use socketio_core::metrics::{DURATIONS, Observed, SIZES, bucket_of};
+
 /// A power of two, and more than the worker threads of most nodes.
 const STRIPES: usize = 16;
 const HOT: usize = 4;
-const HISTOGRAMS: usize = 2;
-
-/// Upper bounds in microseconds: below the first, work is too cheap to matter; above the last, a
-/// client has given up. Two per decade keep the page short.
-pub(super) const BOUNDS_MICROS: [u64; 13] = [
-    10, 50, 100, 500, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000,
-    10_000_000,
-];
-const BUCKETS: usize = BOUNDS_MICROS.len() + 1;
+const HISTOGRAMS: usize = 3;
+/// Of the histogram with the most bounds.
+const BUCKETS: usize = DURATIONS.len() + 1;
 
 /// Which hot counter.
 #[derive(Debug, Clone, Copy)]
@@ -26,13 +22,24 @@ pub(super) enum Hot {
     EventsOut,
 }
 
-/// Which histogram of durations.
+/// Which histogram.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum HistogramKind {
     /// Time spent in one handler.
     Handler,
     /// Time to queue one broadcast for all its local recipients.
     FanOut,
+    /// Local recipients of one broadcast.
+    Recipients,
+}
+
+impl HistogramKind {
+    fn bounds(self) -> &'static [u64] {
+        match self {
+            Self::Handler | Self::FanOut => DURATIONS,
+            Self::Recipients => SIZES,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -49,14 +56,7 @@ struct Stripe {
 #[derive(Debug, Default)]
 struct Buckets {
     counts: [AtomicU64; BUCKETS],
-    nanos: AtomicU64,
-}
-
-/// A histogram summed over all stripes.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Observed {
-    pub(super) counts: [u64; BUCKETS],
-    pub(super) nanos: u64,
+    sum: AtomicU64,
 }
 
 thread_local! {
@@ -87,24 +87,31 @@ impl Stripes {
         cells.fold(0, |sum, cell| sum.wrapping_add(cell.load(Relaxed)))
     }
 
-    pub(super) fn observe(&self, histogram: HistogramKind, took: Duration) {
-        let buckets = &self.own().histograms[histogram as usize];
-        // Inclusive bounds: "le" means less or equal.
-        let index = BOUNDS_MICROS.partition_point(|bound| Duration::from_micros(*bound) < took);
-        buckets.counts[index].fetch_add(1, Relaxed);
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        buckets.nanos.fetch_add(nanos, Relaxed);
+    pub(super) fn observe_time(&self, histogram: HistogramKind, took: Duration) {
+        self.observe(
+            histogram,
+            u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+        );
     }
 
+    pub(super) fn observe(&self, histogram: HistogramKind, value: u64) {
+        let buckets = &self.own().histograms[histogram as usize];
+        let index = bucket_of(histogram.bounds(), value);
+        buckets.counts[index].fetch_add(1, Relaxed);
+        buckets.sum.fetch_add(value, Relaxed);
+    }
+
+    /// Summed over all stripes.
     pub(super) fn observed(&self, histogram: HistogramKind) -> Observed {
-        let mut sum = Observed::default();
+        let bounds = histogram.bounds();
+        let (mut counts, mut sum) = (vec![0; bounds.len() + 1], 0_u64);
         for stripe in &self.0 {
             let buckets = &stripe.histograms[histogram as usize];
-            sum.nanos = sum.nanos.wrapping_add(buckets.nanos.load(Relaxed));
-            for (total, count) in sum.counts.iter_mut().zip(&buckets.counts) {
+            sum = sum.wrapping_add(buckets.sum.load(Relaxed));
+            for (total, count) in counts.iter_mut().zip(&buckets.counts) {
                 *total += count.load(Relaxed);
             }
         }
-        sum
+        Observed::new(bounds, counts, sum)
     }
 }

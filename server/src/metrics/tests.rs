@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use socketio_core::cluster::{AdapterStatus, OccupancyStats, RoomNews};
+use socketio_core::metrics::Histogram;
 
 use super::*;
 
@@ -64,16 +65,30 @@ fn histograms_are_cumulative_and_inclusive() {
     for micros in [10, 11, 700, 60_000_000] {
         metrics.handler_time(Duration::from_micros(micros));
     }
+    metrics.fanned_out(1_000, Duration::from_micros(300));
+    metrics.fanned_out(0, Duration::ZERO);
     let found = samples(&metrics.encode());
     let bucket = |le: &str| found[&format!("socketio_handler_seconds_bucket{{le=\"{le}\"}}")];
     assert_eq!(bucket("0.00001"), 1.0);
-    assert_eq!(bucket("0.00005"), 2.0);
+    assert_eq!(bucket("0.00002"), 2.0);
+    assert_eq!(bucket("0.0005"), 2.0);
     assert_eq!(bucket("0.001"), 3.0);
     assert_eq!(bucket("10.0"), 3.0);
     assert_eq!(bucket("+Inf"), 4.0);
     assert_eq!(found["socketio_handler_seconds_count"], 4.0);
     assert!((found["socketio_handler_seconds_sum"] - 60.000_721).abs() < 1e-9);
-    assert_eq!(found["socketio_fan_out_seconds_count"], 0.0);
+    assert_eq!(found["socketio_fan_out_seconds_count"], 2.0);
+    assert_eq!(found["socketio_fan_out_recipients_bucket{le=\"0.0\"}"], 1.0);
+    assert_eq!(
+        found["socketio_fan_out_recipients_bucket{le=\"500.0\"}"],
+        1.0
+    );
+    assert_eq!(
+        found["socketio_fan_out_recipients_bucket{le=\"1000.0\"}"],
+        2.0
+    );
+    assert_eq!(found["socketio_fan_out_recipients_sum"], 1_000.0);
+    assert_eq!(found["socketio_events_sent_total"], 1_000.0);
 }
 
 #[test]
@@ -158,6 +173,11 @@ fn a_cluster_is_shown_with_what_carries_it() {
         status.unheard = 21;
         (status.queued_messages, status.queued_bytes) = (12, 13);
         status.round_trip = Some(Duration::from_micros(1_500));
+        let took = Histogram::default();
+        took.observe_times(Duration::from_millis(2), 3);
+        status.round_trips = took.read();
+        took.observe(Duration::from_secs(1));
+        status.confirmations = took.read();
         let mut rooms = OccupancyStats::default();
         (rooms.rooms, rooms.unknown_nodes, rooms.withheld) = (14, 15, true);
         Some(ClusterReading {
@@ -173,7 +193,8 @@ fn a_cluster_is_shown_with_what_carries_it() {
         })
     });
     cluster.asked("fetch_sockets");
-    cluster.answered_partially("server_side_emit");
+    cluster.answered("server_side_emit", true, Duration::from_secs(5));
+    cluster.answered("fetch_sockets", false, Duration::from_millis(3));
     cluster.news_sent(&RoomNews::Withheld);
     cluster.news_received(&RoomNews::Resend { of: "a".into() });
 
@@ -193,7 +214,10 @@ fn a_cluster_is_shown_with_what_carries_it() {
         ("adapter_dropped_total{direction=\"sent\"}", 11.0),
         ("adapter_queued_messages", 12.0),
         ("adapter_queued_bytes", 13.0),
-        ("adapter_round_trip_seconds", 0.0015),
+        ("adapter_last_round_trip_seconds", 0.0015),
+        ("adapter_round_trip_seconds_bucket{le=\"0.001\"}", 0.0),
+        ("adapter_round_trip_seconds_bucket{le=\"0.002\"}", 3.0),
+        ("adapter_publish_seconds_count", 4.0),
         ("cluster_remote_rooms", 14.0),
         ("cluster_unknown_members", 15.0),
         ("cluster_rooms_withheld", 1.0),
@@ -204,6 +228,22 @@ fn a_cluster_is_shown_with_what_carries_it() {
         ("cluster_requests_total{kind=\"fetch_sockets\"}", 1.0),
         (
             "cluster_requests_partial_total{kind=\"server_side_emit\"}",
+            1.0,
+        ),
+        (
+            "cluster_requests_partial_total{kind=\"fetch_sockets\"}",
+            0.0,
+        ),
+        (
+            "cluster_request_seconds_bucket{kind=\"server_side_emit\",outcome=\"partial\",le=\"2.0\"}",
+            0.0,
+        ),
+        (
+            "cluster_request_seconds_bucket{kind=\"server_side_emit\",outcome=\"partial\",le=\"5.0\"}",
+            1.0,
+        ),
+        (
+            "cluster_request_seconds_count{kind=\"fetch_sockets\",outcome=\"complete\"}",
             1.0,
         ),
         ("cluster_room_news_sent_total{kind=\"withheld\"}", 1.0),

@@ -298,9 +298,9 @@ impl Namespace {
         if self.0.outgoing.load(Ordering::Relaxed) {
             selection.for_each(|member| member.socket.tell_outgoing(payload));
         }
-        let metrics = self.shared().metrics();
-        metrics.events_out(recipients);
-        metrics.fan_out_time(started.elapsed());
+        self.shared()
+            .metrics()
+            .fanned_out(recipients, started.elapsed());
         recipients
     }
 

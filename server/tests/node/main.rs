@@ -3,6 +3,7 @@
 mod cluster;
 mod config;
 mod demo;
+mod docs;
 mod drain;
 mod http;
 mod pages;

@@ -4,6 +4,14 @@ use socketio_core::payload::Payload;
 
 use super::*;
 
+fn timed() -> Timed {
+    Timed {
+        counters: Arc::default(),
+        kind: crate::metrics::Kind::EmitWithAck,
+        since: tokio::time::Instant::now().into_std(),
+    }
+}
+
 struct Cluster {
     waiting: Arc<Waiting>,
     roll: RequestId,
@@ -13,7 +21,7 @@ struct Cluster {
 impl Cluster {
     /// A question that `ours` nodes hear, one for acknowledgements.
     fn ask(ours: Option<usize>, foreign: usize) -> (Self, Source, Question) {
-        let waiting = Arc::new(Waiting::new(10));
+        let waiting = Arc::new(Waiting::new(10, Arc::default()));
         let [roll, request] = [RequestId::from("roll"), RequestId::from("request")];
         let source = waiting.open([&roll, &request]);
         let now = tokio::time::Instant::now().into_std();
@@ -88,7 +96,9 @@ async fn the_answers_are_complete_when_all_nodes_and_clients_have_answered() {
     cluster.present("b", &["a", "b"]);
     cluster.recipients(Some("b"), &[]);
     cluster.ack(Some("a"), "s2");
-    let mut gathering = Gathering::begin(source, question).await.expect("two nodes");
+    let mut gathering = Gathering::begin(source, question, timed())
+        .await
+        .expect("two nodes");
     assert_eq!(acks(&mut gathering).await, ["s1", "s2"]);
     assert!(gathering.missing().is_empty());
     assert_eq!(gathering.nodes(), ["a", "b"]);
@@ -102,7 +112,9 @@ async fn who_does_not_answer_is_named() {
     cluster.present("a", &["a", "dead"]);
     cluster.recipients(Some("a"), &["s1", "s2"]);
     cluster.ack(Some("a"), "s1");
-    let mut gathering = Gathering::begin(source, question).await.expect("a node");
+    let mut gathering = Gathering::begin(source, question, timed())
+        .await
+        .expect("a node");
     assert_eq!(begun.elapsed(), Duration::from_secs(1));
     assert_eq!(acks(&mut gathering).await, ["s1"]);
     assert_eq!(begun.elapsed(), Duration::from_secs(5));
@@ -115,7 +127,7 @@ async fn who_does_not_answer_is_named() {
 async fn members_without_names_are_counted() {
     let (cluster, source, question) = Cluster::ask(Some(0), 2);
     cluster.recipients(None, &["x"; 1]);
-    let mut gathering = Gathering::begin(source, question)
+    let mut gathering = Gathering::begin(source, question, timed())
         .await
         .expect("two others");
     assert_eq!(acks(&mut gathering).await, Vec::<String>::new());
@@ -125,7 +137,7 @@ async fn members_without_names_are_counted() {
 #[tokio::test(start_paused = true)]
 async fn nobody_is_an_error() {
     let (cluster, source, question) = Cluster::ask(None, 0);
-    let error = Gathering::begin(source, question).await;
+    let error = Gathering::begin(source, question, timed()).await;
     assert!(matches!(error, Err(AskError::NoNode)));
     assert_eq!(cluster.waiting.len(), 0, "who asked has gone");
 }
@@ -140,7 +152,9 @@ async fn too_many_answers_are_dropped_and_missing() {
     for socket in &sockets {
         cluster.ack(Some("a"), socket);
     }
-    let mut gathering = Gathering::begin(source, question).await.expect("a node");
+    let mut gathering = Gathering::begin(source, question, timed())
+        .await
+        .expect("a node");
     assert_eq!(acks(&mut gathering).await.len(), 8);
     assert_eq!(gathering.missing().sockets.len(), 12);
 }

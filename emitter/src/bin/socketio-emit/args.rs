@@ -54,6 +54,7 @@ EXIT CODES:
   65  an argument or line cannot be sent: no JSON, a reserved name, too large
   66  a file cannot be read
   69  the broker cannot be reached or refuses; with --ack and --count, no node answers
+  73  the file of --metrics cannot be written
   75  the broker did not take everything in time";
 
 /// Emits to the clients of a Socket.IO cluster through its broker.
@@ -173,6 +174,11 @@ pub(crate) struct Args {
     /// The arguments are text, not JSON; `@` has no meaning.
     #[arg(long)]
     pub(crate) text: bool,
+
+    /// At the end, write what was counted in Prometheus' text format into this file, as the textfile
+    /// collector of node_exporter reads it; `-` is standard error.
+    #[arg(long, value_name = "FILE", env = "SOCKETIO_METRICS")]
+    pub(crate) metrics: Option<PathBuf>,
 
     /// Check everything and print what would be sent, without a broker.
     #[arg(long, conflicts_with = "ack")]

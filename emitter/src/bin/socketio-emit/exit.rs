@@ -17,6 +17,8 @@ pub(crate) mod code {
     pub(crate) const INPUT: u8 = 66;
     /// The broker cannot be reached or refuses, or no node is there to answer.
     pub(crate) const UNAVAILABLE: u8 = 69;
+    /// The file of the figures cannot be written.
+    pub(crate) const OUTPUT: u8 = 73;
     /// The broker did not take everything.
     pub(crate) const TEMPORARY: u8 = 75;
 }

@@ -1,6 +1,7 @@
 //! Doing what the command line says.
 
 use std::io::Write;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -42,8 +43,31 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     };
     // What was sent before something went wrong is sent.
     let closed = emitter.close().await;
+    let written = match &args.metrics {
+        Some(path) => write_metrics(&emitter, path),
+        None => Ok(()),
+    };
     done?;
-    Ok(closed?)
+    closed?;
+    written
+}
+
+/// The file appears as a whole: a collector may look at any moment.
+fn write_metrics(emitter: &Emitter, path: &Path) -> Result<(), Failure> {
+    let page = emitter.metrics().encode();
+    let written = if path == Path::new("-") {
+        std::io::stderr().write_all(page.as_bytes())
+    } else {
+        let mut unfinished = path.to_owned().into_os_string();
+        unfinished.push(format!(".{}", std::process::id()));
+        std::fs::write(&unfinished, page)
+            .and_then(|()| std::fs::rename(&unfinished, path))
+            .inspect_err(|_| {
+                // It is of no use to anybody.
+                let _ = std::fs::remove_file(&unfinished);
+            })
+    };
+    written.map_err(|error| Failure::new(code::OUTPUT, error).at(path.display()))
 }
 
 /// Sends one event; with `--ack` prints the answers.
