@@ -235,11 +235,11 @@ fn a_cluster_is_shown_with_what_carries_it() {
             0.0,
         ),
         (
-            "cluster_request_seconds_bucket{kind=\"server_side_emit\",outcome=\"partial\",le=\"2.0\"}",
+            "cluster_request_seconds_bucket{le=\"2.0\",kind=\"server_side_emit\",outcome=\"partial\"}",
             0.0,
         ),
         (
-            "cluster_request_seconds_bucket{kind=\"server_side_emit\",outcome=\"partial\",le=\"5.0\"}",
+            "cluster_request_seconds_bucket{le=\"5.0\",kind=\"server_side_emit\",outcome=\"partial\"}",
             1.0,
         ),
         (
