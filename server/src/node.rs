@@ -122,9 +122,12 @@ async fn live(
     }
     let server = builder.build();
     let threads = Threads(Handle::current());
-    server
-        .metrics()
-        .add(|registry| registry.register_collector(Box::new(threads)));
+    server.metrics().add(|registry| {
+        registry.register_collector(Box::new(threads));
+        if let Some(export) = &export {
+            registry.register_collector(Box::new(traces::metrics(export)));
+        }
+    });
     if settings.demo {
         demo::install(&server);
     }
@@ -134,7 +137,6 @@ async fn live(
         server: server.clone(),
         needs_adapter: settings.ready_needs_adapter,
         readiness: Readiness::default(),
-        traces: export.as_ref().map(traces::metrics).map(Arc::new),
     };
     let readiness = admin.readiness.clone();
     let internal = Site {

@@ -9,11 +9,6 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use socketio_server::{Metrics, Server};
 
-use super::traces::TraceMetrics;
-
-/// What ends the numbers of the server in their text.
-const END: &str = "# EOF\n";
-
 /// Whether this node wants new clients. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Readiness(Arc<AtomicBool>);
@@ -35,8 +30,6 @@ pub(crate) struct Admin {
     /// Whether a node that does not reach its broker is not ready.
     pub(crate) needs_adapter: bool,
     pub(crate) readiness: Readiness,
-    /// What became of spans, if they are sent.
-    pub(crate) traces: Option<Arc<TraceMetrics>>,
 }
 
 impl Admin {
@@ -47,23 +40,13 @@ impl Admin {
             "/healthz" => Some(text(StatusCode::OK, "ok\n")),
             "/readyz" => Some(self.ready()),
             "/metrics" => {
-                let mut response = text(StatusCode::OK, self.metrics());
+                let mut response = text(StatusCode::OK, self.server.metrics().encode());
                 let content_type = HeaderValue::from_static(Metrics::CONTENT_TYPE);
                 response.headers_mut().insert(CONTENT_TYPE, content_type);
                 Some(response)
             }
             _ => None,
         }
-    }
-
-    fn metrics(&self) -> String {
-        let mut text = self.server.metrics().encode();
-        if let Some(traces) = &self.traces {
-            text.truncate(text.trim_end_matches(END).len());
-            text += &traces.encode();
-            text += END;
-        }
-        text
     }
 
     /// The first line is the answer, the second one is for people.

@@ -84,7 +84,7 @@ mod built_in {
 
     /// What is told of spans.
     pub(crate) fn metrics(export: &Export) -> TraceMetrics {
-        TraceMetrics::new(export.counts())
+        TraceMetrics(export.counts())
     }
 
     /// Starts what sends.
@@ -111,8 +111,11 @@ mod built_in {
 /// The same names for a node that cannot send traces; no value of these types exists.
 #[cfg(not(feature = "otlp"))]
 mod left_out {
+    use std::fmt;
     use std::time::Duration;
 
+    use prometheus_client::collector::Collector;
+    use prometheus_client::encoding::DescriptorEncoder;
     use socketio_core::ids::NodeId;
     use tokio::runtime::Handle;
     use tracing_subscriber::layer::Identity;
@@ -148,8 +151,8 @@ mod left_out {
         match *export {}
     }
 
-    impl TraceMetrics {
-        pub(crate) fn encode(&self) -> String {
+    impl Collector for TraceMetrics {
+        fn encode(&self, _: DescriptorEncoder<'_>) -> fmt::Result {
             match *self {}
         }
     }
