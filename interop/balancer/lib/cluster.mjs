@@ -8,6 +8,8 @@ import { freePort } from "../../cluster/lib/process.mjs";
 import { until, within } from "../../lib/wait.mjs";
 
 const script = fileURLToPath(new URL("../../../scripts/cluster-up.sh", import.meta.url));
+/** Where Traefik is. */
+const programs = fileURLToPath(new URL("../../.venv/bin", import.meta.url));
 
 const open = new Set();
 after(() => Promise.all([...open].map((cluster) => cluster.end())));
@@ -22,14 +24,14 @@ async function freePorts(count) {
 
 export class Cluster {
   /**
-   * @param {"haproxy" | "nginx"} balancer
+   * @param {"haproxy" | "nginx" | "traefik"} balancer
    * @param {"cookie" | "hash"} sticky
    * @param {{flags?: string[], env?: Record<string, string>}} options flags and variables of the nodes
    */
   static async start(balancer, sticky, { flags = [], env = {} } = {}) {
     const [port, redis, ...nodes] = await freePorts(5);
     const args = ["--balancer", balancer, "--sticky", sticky, "--port", port, "--redis-port", redis, "--node-ports", nodes.join(",")];
-    const child = spawn(script, [...args.map(String), "--", ...flags], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+    const child = spawn(script, [...args.map(String), "--", ...flags], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, PATH: `${process.env.PATH}:${programs}`, ...env } });
     const cluster = Object.assign(new Cluster(), { child, port, nodes, log: "", url: `http://127.0.0.1:${port}`, host: `127.0.0.1:${port}` });
     cluster.restarts = [];
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (cluster.log += chunk));
@@ -64,9 +66,10 @@ export class Cluster {
     open.delete(this);
     if (this.child.exitCode !== null) return;
     const exit = once(this.child, "exit");
+    const before = this.log.length;
     this.child.kill("SIGTERM");
     // The second one waits for no drain.
-    await until(() => this.log.includes("draining"), () => "drain").catch(() => {});
+    await until(() => this.log.includes("draining", before), () => "drain").catch(() => {});
     this.child.kill("SIGTERM");
     await within(exit, "end of cluster-up.sh", 20_000);
   }
