@@ -1,12 +1,12 @@
 // A deploy: all three nodes are restarted, one after the other, under clients and traffic.
 
 import assert from "node:assert/strict";
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { test } from "node:test";
 import { io } from "socket.io-client";
 import { ask, event } from "../lib/clients.mjs";
 import { until } from "../lib/wait.mjs";
 import { Cluster } from "./lib/cluster.mjs";
+import { Standstills, Watch, busiest, fastest } from "./lib/pace.mjs";
 
 const CLIENTS = Number(process.env.ROLLING_CLIENTS ?? 2_000);
 /** Of them, how many publish, and how often; every n-th listens. */
@@ -20,18 +20,12 @@ const POLLING = 20;
 const UPGRADING = 10;
 /** Spread of the closings, in seconds. */
 const WINDOW = 3;
+/** A node takes no longer than this for each of few connections. */
+const PACE = 0.005;
 const ROOM = "deploy";
 
-/** The most of these times within any one second. */
-function peak(times) {
-  const sorted = times.toSorted((a, b) => a - b);
-  let [first, most] = [0, 0];
-  sorted.forEach((time, last) => {
-    while (sorted[first] < time - 1_000) first += 1;
-    most = Math.max(most, last - first + 1);
-  });
-  return most;
-}
+/** What nobody may exceed, in clients a second. */
+const bound = (clients) => (1.5 * clients) / Math.min(WINDOW, clients * PACE);
 
 /** A client that everybody's traffic comes through, and what became of it. */
 function client(cluster, n) {
@@ -98,8 +92,9 @@ for (const balancer of (process.env.ROLLING_BALANCERS ?? "haproxy").split(",")) 
     t.after(silence);
     await until(() => heard.size > PUBLISHERS, () => "traffic");
 
-    const delay = monitorEventLoopDelay({ resolution: 10 });
-    delay.enable();
+    const standstills = new Standstills();
+    const closings = new Watch([0, 1, 2].map((index) => `${cluster.nodeUrl(index)}/metrics`), 'socketio_connections_closed_total{reason="server shutting down"}');
+    t.after(() => (standstills.end(), closings.stop()));
     await cluster.roll(80_000);
     const rolled = performance.now();
     await until(() => clients.every(({ socket }) => socket.connected), () => `clients: ${clients.filter(({ socket }) => socket.connected).length} connected`, 20_000);
@@ -127,23 +122,20 @@ for (const balancer of (process.env.ROLLING_BALANCERS ?? "haproxy").split(",")) 
     assert.ok(moves.every((count) => count <= 3), `${Math.max(...moves)} disconnections of one client`);
     assert.equal(clients.filter(({ disconnects }) => disconnects.some(({ at }) => at > started)).length > 0, true);
 
-    delay.disable();
-    // The rate at which they came back, for each node that went. When this process stands still, because the machine is
-    // busy, what came meanwhile is seen at once.
-    const stall = delay.max / 1e9;
-    note(`this process stood still for at most ${(stall * 1_000).toFixed(0)} ms`);
-    assert.equal(cluster.restarts.length, 3);
-    const reconnects = clients.flatMap(({ connects }) => connects.slice(1));
-    cluster.restarts.forEach((begin, index) => {
-      const end = cluster.restarts[index + 1] ?? Infinity;
-      const during = reconnects.filter((at) => at >= begin && at < end);
-      // A node closes few connections faster than the window would allow.
-      const window = Math.min(WINDOW, during.length * 0.005);
-      const [most, bound] = [peak(during), (1.5 * during.length) / window];
-      const allowed = bound * (1 + stall);
-      const gone = clients.flatMap(({ disconnects }) => disconnects.map(({ at }) => at)).filter((at) => at >= begin && at < end);
-      note(`node${index + 1}: ${during.length} clients came back, at most ${most} in a second (closed: ${peak(gone)}); 1.5 × clients of the node / drain window = ${Math.round(bound)}`);
-      assert.ok(during.length > 0 && most <= allowed, `${most} reconnections in one second, ${Math.round(allowed)} allowed`);
+    // A node closes its connections evenly: that is in its hands alone, so nothing is allowed for.
+    const closed = (await closings.end()).map(([before], index) => {
+      const { count } = before.at(-1);
+      note(`node${index + 1} closed ${count} connections, at most ${fastest(before).toFixed(0)} in a second; 1.5 × connections / drain window = ${bound(count).toFixed(0)}`);
+      assert.ok(count > 0 && fastest(before) <= bound(count), `${fastest(before)} closings in a second`);
+      return count;
     });
+
+    // And so its clients come back. They are all in this process, so when it stands still, what they would have done
+    // meanwhile and what came meanwhile is all at its end: only the seconds around such a moment may have more.
+    const reconnects = clients.flatMap(({ connects }) => connects.slice(1)).filter((at) => at >= cluster.restarts[0]);
+    const most = bound(Math.max(...closed));
+    const { count, stall, allowed } = busiest(reconnects, most, standstills);
+    note(`${reconnects.length} clients came back, at most ${count} in a second; 1.5 × clients of a node / drain window = ${most.toFixed(0)}, with a standstill of ${(stall * 1_000).toFixed(0)} ms here ${allowed.toFixed(0)}`);
+    assert.ok(count <= allowed, `${count} reconnections in one second, ${allowed.toFixed(0)} allowed`);
   });
 }
