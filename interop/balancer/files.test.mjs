@@ -24,7 +24,11 @@ test("haproxy -c and nginx -t take every recipe", async (t) => {
   const folder = await mkdtemp(path.join(tmpdir(), "recipes-"));
   t.after(() => rm(folder, { recursive: true }));
   for (const file of await files("deploy/haproxy")) await run("haproxy", ["-c", "-f", path.join(top, file)], { env });
-  for (const file of await files("deploy/nginx")) await run("nginx", ["-t", "-p", folder, "-g", "pid nginx.pid; error_log stderr;", "-c", path.join(top, file)], { env });
+  for (const file of await files("deploy/nginx")) {
+    await run("nginx", ["-t", "-p", folder, "-g", "pid nginx.pid; error_log stderr;", "-c", path.join(top, file)], { env });
+    const [descriptors, connections] = await Promise.all(["worker_rlimit_nofile", "worker_connections"].map(async (name) => Number(new RegExp(`${name} (\\d+);`).exec(await read(file))[1])));
+    assert.ok(descriptors > connections, `${file}: descriptors for its connections`);
+  }
 });
 
 test("no timeout of a recipe cuts off an idle client", async () => {
@@ -38,6 +42,7 @@ test("no timeout of a recipe cuts off an idle client", async () => {
     const config = await read(file);
     for (const kind of ["read", "send"]) assert.ok(Number(new RegExp(`proxy_${kind}_timeout (\\d+)s`).exec(config)[1]) > idle, `${file}: ${kind}`);
   }
+  assert.ok(Number(/readTimeout: (\d+)s/.exec(await read("deploy/traefik/traefik.yml"))[1]) > idle, "traefik");
 });
 
 /** A YAML file with one or several documents, by Python, which knows YAML. */
