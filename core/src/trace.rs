@@ -5,6 +5,7 @@
 
 #[cfg(feature = "otel")]
 mod otel;
+mod payload;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -188,13 +188,17 @@ impl BroadcastOperator {
         let payload = Payload::event(event, &data)?;
         let collector = Arc::new(Collector::default());
         let mut asked = Vec::new();
+        let mut spans = Vec::new();
         for namespace in self.scope.namespaces() {
             let ack = namespace.next_ack_id();
-            namespace.broadcast_with_ack(&payload, &self.target, ack, &collector)?;
+            let span = namespace.broadcast_with_ack(&payload, &self.target, ack, &collector)?;
             asked.push((namespace, ack));
+            if !span.is_none() {
+                spans.push(span);
+            }
         }
         let timeout = self.target.flags.timeout.unwrap_or(DEFAULT_TIMEOUT);
-        Ok(BroadcastAcks::new(collector, asked, timeout))
+        Ok(BroadcastAcks::new(collector, asked, timeout).ending(spans))
     }
 
     /// The chosen sockets of all nodes.

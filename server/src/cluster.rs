@@ -22,6 +22,7 @@ use socketio_core::cluster::{
     RequestEvent, Requests,
 };
 use socketio_core::ids::{NodeId, RequestId};
+use socketio_core::trace::TraceContext;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,7 @@ pub(crate) use self::snapshot::{remote_handshake, remote_socket};
 use crate::events::{AdapterFailure, EmitError};
 use crate::metrics::{ClusterReading, Metrics};
 use crate::namespace::{Namespace, Namespaces};
+use crate::spans;
 
 /// This node's part in the cluster.
 pub(crate) struct Cluster {
@@ -204,7 +206,7 @@ impl Cluster {
     pub(crate) async fn leave(&self) {
         // A call that was given up is gone on with.
         if !self.ended.is_cancelled() {
-            if let Err(error) = self.publish("/", Operation::Close) {
+            if let Err(error) = self.publish_in(None, "/", Operation::Close) {
                 tracing::debug!(%error, "the other nodes were not told of the end");
             }
             self.ended.cancel();
@@ -222,6 +224,15 @@ impl Cluster {
     ///
     /// What one task publishes arrives in that order.
     pub(crate) fn publish(&self, namespace: &str, operation: Operation) -> Result<(), EmitError> {
+        self.publish_in(spans::context(), namespace, operation)
+    }
+
+    fn publish_in(
+        &self,
+        trace: Option<Box<TraceContext>>,
+        namespace: &str,
+        operation: Operation,
+    ) -> Result<(), EmitError> {
         let sequence = self.adapter.carries_sequence(&operation).then(|| {
             let mut state = self.state.lock();
             state.sequence += 1;
@@ -231,7 +242,7 @@ impl Cluster {
             node: self.node.clone(),
             namespace: namespace.into(),
             sequence,
-            trace: None,
+            trace,
             operation,
         };
         let published = self.adapter.publish(&message);
@@ -257,7 +268,7 @@ impl Cluster {
                         self.metrics.cluster().news_sent(news);
                     }
                     // The adapter itself logs what is wrong with the broker.
-                    if let Err(error) = self.publish("/", operation) {
+                    if let Err(error) = self.publish_in(None, "/", operation) {
                         tracing::debug!(%error, "no heartbeat was sent");
                     }
                 }

@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
+use tracing::Span;
 
 pub use self::context::{
     AdmitContext, ConnectContext, Context, DisconnectContext, ErrorContext, EventContext,
@@ -26,6 +27,7 @@ use crate::ack::Ack;
 use crate::extract::FromContext;
 use crate::metrics::Metrics;
 use crate::middleware::{ConnectError, EventError};
+use crate::spans;
 
 /// An async function (or a closure that returns a future) whose arguments are extractors.
 ///
@@ -115,7 +117,10 @@ impl<T: IntoOutcome<EventContext>, E: fmt::Display> IntoOutcome<EventContext> fo
     fn into_outcome(self, ack: Option<Ack>) {
         match self {
             Ok(value) => value.into_outcome(ack),
-            Err(error) => tracing::warn!(%error, "event handler failed"),
+            Err(error) => {
+                spans::failed(&error);
+                tracing::warn!(%error, "event handler failed");
+            }
         }
     }
 }
@@ -141,6 +146,7 @@ macro_rules! plain_outcomes {
         impl<E: fmt::Display> IntoOutcome<$context> for Result<(), E> {
             fn into_outcome(self, (): ()) {
                 if let Err(error) = self {
+                    spans::failed(&error);
                     tracing::warn!(%error, concat!($name, " handler failed"));
                 }
             }
@@ -220,6 +226,8 @@ pub(crate) struct Running<O> {
     metrics: Arc<Metrics>,
     /// Absent where the future is made of several handlers that measure themselves.
     started: Option<Instant>,
+    /// What it runs in.
+    span: Span,
 }
 
 impl<O> Running<O> {
@@ -228,7 +236,14 @@ impl<O> Running<O> {
             future,
             metrics: Arc::clone(metrics),
             started: Some(Instant::now()),
+            span: Span::none(),
         }
+    }
+
+    /// Runs it inside a span, which ends when the last of its handlers has.
+    pub(crate) fn within(mut self, span: &Span) -> Self {
+        self.span.clone_from(span);
+        self
     }
 
     pub(crate) fn untimed(future: BoxFuture<'static, O>, metrics: &Arc<Metrics>) -> Self {
@@ -236,6 +251,7 @@ impl<O> Running<O> {
             future,
             metrics: Arc::clone(metrics),
             started: None,
+            span: Span::none(),
         }
     }
 }
@@ -244,7 +260,9 @@ impl<O> Future for Running<O> {
     type Output = Option<O>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<O>> {
-        let future = self.future.as_mut();
+        let this = &mut *self;
+        let _inside = this.span.enter();
+        let future = this.future.as_mut();
         // The future is not polled again after a panic, so nobody sees what it left half done inside.
         let outcome = match std::panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -252,12 +270,13 @@ impl<O> Future for Running<O> {
             Err(panic) => {
                 let message = panic_message(&*panic);
                 tracing::error!(message, "handler panicked");
-                self.metrics.handler_panicked();
+                spans::panicked(&this.span);
+                this.metrics.handler_panicked();
                 None
             }
         };
-        if let Some(started) = self.started {
-            self.metrics.handler_time(started.elapsed());
+        if let Some(started) = this.started {
+            this.metrics.handler_time(started.elapsed());
         }
         Poll::Ready(outcome)
     }

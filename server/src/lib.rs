@@ -55,6 +55,7 @@ mod options;
 mod remote;
 mod server;
 mod socket;
+mod spans;
 
 pub use ack::{AckError, AckFuture, AckResponse, AckResponses, BroadcastAcks};
 pub use broadcast::{BroadcastOperator, IntoRooms};

@@ -98,6 +98,9 @@ pub struct Options {
     pub max_pending_acks: usize,
     /// Most namespaces that one connection may join. Default 256. Not in Node.
     pub max_namespaces_per_client: usize,
+    /// Name of a member of the last argument of events, if that is an object, in which contexts of traces come from clients
+    /// and go to them. Default none. Only with the feature `otel`. Not in Node; see [Traces](crate#traces).
+    pub trace_payload_key: Option<String>,
 }
 
 impl Default for Options {
@@ -135,6 +138,7 @@ impl Default for Options {
             max_pending_handlers: 256,
             max_pending_acks: 65_536,
             max_namespaces_per_client: 256,
+            trace_payload_key: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::payload::Payload;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
@@ -143,4 +144,104 @@ fn a_state_that_is_too_long_or_malformed_is_left_out() {
 fn a_message_pays_a_pointer_for_it() {
     assert!(size_of::<TraceContext>() <= 48);
     assert_eq!(size_of::<Option<Box<TraceContext>>>(), size_of::<usize>());
+}
+
+/// Payloads with an object at their end, and the same with a context in it.
+#[test]
+fn a_context_is_a_member_of_the_last_argument() {
+    let context = TraceContext::parse(&format!("00-{TRACE}-{SPAN}-01"), Some("a=b"));
+    let context = context.expect("valid");
+    let member = format!(r#""_t":{{"traceparent":"00-{TRACE}-{SPAN}-01","tracestate":"a=b"}}"#);
+    for (json, expected) in [
+        (r#"["e",{}]"#, format!(r#"["e",{{{member}}}]"#)),
+        (
+            r#"["e",1,{"a":{"_t":1}}]"#,
+            format!(r#"["e",1,{{{member},"a":{{"_t":1}}}}]"#),
+        ),
+        (" [\"e\" , { \n} ] ", format!(" [\"e\" , {{{member} \n}}]")),
+        (
+            r#"["e",{"{":"]"}]"#,
+            format!(r#"["e",{{{member},"{{":"]"}}]"#),
+        ),
+    ] {
+        let payload = Payload::from_json(json.to_owned().into(), Vec::new()).expect("valid");
+        assert_eq!(TraceContext::find_in(&payload, "_t"), None, "{json}");
+        let traced = context.add_to(&payload, "_t").expect("an object");
+        assert_eq!(traced.json(), &expected);
+        assert_eq!(
+            TraceContext::find_in(&traced, "_t").as_ref(),
+            Some(&context)
+        );
+        assert!(traced.to_values().is_ok());
+        // What is there already is left alone.
+        assert_eq!(context.add_to(&traced, "_t"), None);
+    }
+    for json in [
+        r#"["e"]"#,
+        r#"[]"#,
+        r#"["e",[]]"#,
+        r#"["e",{},1]"#,
+        r#"[{}]"#,
+        r#"["e","{}"]"#,
+        r#"["e",{"\u005ft":0}]"#,
+    ] {
+        let payload = Payload::from_json(json.into(), Vec::new()).expect("valid");
+        assert_eq!(context.add_to(&payload, "_t"), None, "{json}");
+    }
+    // The place of bytes is no object; beside one there may be.
+    let bytes = || bytes::Bytes::from_static(b"x");
+    let payload = Payload::event("e", &bytes()).expect("bytes");
+    assert_eq!(context.add_to(&payload, "_t"), None);
+    let payload = Payload::event("e", &(bytes(), serde_json::json!({}))).expect("bytes");
+    let traced = context.add_to(&payload, "_t").expect("an object");
+    assert_eq!(traced.attachments(), payload.attachments());
+}
+
+#[test]
+fn a_member_that_is_no_context_is_none() {
+    let find = |member: &str| {
+        let json = format!(r#"["e",{{"_t":{member}}}]"#);
+        let payload = Payload::from_json(json.into(), Vec::new()).expect("valid");
+        TraceContext::find_in(&payload, "_t")
+    };
+    let parent = format!("00-{TRACE}-{SPAN}-01");
+    let bare: TraceContext = parent.parse().expect("valid");
+    assert_eq!(find(&format!("\"{parent}\"")).as_ref(), Some(&bare));
+    assert_eq!(
+        find(&format!(r#"{{"traceparent":"{parent}","x":1}}"#)).as_ref(),
+        Some(&bare)
+    );
+    assert_eq!(
+        find(&format!(r#"{{"traceparent":"{parent}","tracestate":7}}"#)),
+        Some(bare)
+    );
+    for other in [
+        "1",
+        "null",
+        "\"00\"",
+        "[]",
+        "{}",
+        r#"{"traceparent":1}"#,
+        r#"{"tracestate":"a=b"}"#,
+    ] {
+        assert_eq!(find(other), None, "{other}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_sent_a_context_can_be_added_and_found(
+        context in arbitrary(),
+        values in prop::collection::vec(crate::value::arbitrary(), 0..3),
+        key in "[a-z_\"é]{1,4}",
+    ) {
+        let mut values = values;
+        values.insert(0, "e".into());
+        let payload = Payload::from_values(&values);
+        if let Some(traced) = context.add_to(&payload, &key) {
+            prop_assert_eq!(TraceContext::find_in(&traced, &key), Some(context));
+            let again = traced.to_values().expect("valid");
+            prop_assert_eq!(&again[..again.len() - 1], &values[..values.len() - 1]);
+        }
+    }
 }

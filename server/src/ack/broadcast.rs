@@ -17,6 +17,7 @@ use socketio_core::ids::{AckId, SocketId};
 use socketio_core::payload::Payload;
 use socketio_core::value::ValueError;
 use tokio::time::{Instant, Sleep};
+use tracing::Span;
 
 use crate::cluster::RemoteRequest;
 use crate::namespace::Namespace;
@@ -178,6 +179,8 @@ impl<R> AckResponses<R> {
 pub struct BroadcastAcks<R> {
     raw: RawAcks,
     result: PhantomData<fn() -> R>,
+    /// They end when this is dropped.
+    _spans: Vec<Span>,
 }
 
 /// The answers as they came. Those who still owe one are forgotten when this is dropped.
@@ -289,7 +292,14 @@ impl<R> BroadcastAcks<R> {
         Self {
             raw: RawAcks::new(collector, asked, timeout),
             result: PhantomData,
+            _spans: Vec::new(),
         }
+    }
+
+    /// Lets spans end with the answers.
+    pub(crate) fn ending(mut self, spans: Vec<Span>) -> Self {
+        self._spans = spans;
+        self
     }
 
     /// Sockets that left without an answer, or (when the answers have ended) did not answer in

@@ -11,6 +11,7 @@ use futures_util::task::noop_waker_ref;
 use socketio_core::engine::Revision;
 use socketio_core::frame::Frame;
 use socketio_core::ids::SocketId;
+use tracing::Span;
 
 use super::dispatch::{Incoming, Waiting};
 use super::tasks::Kind;
@@ -19,6 +20,7 @@ use crate::handler::Running;
 use crate::middleware::ConnectError;
 use crate::namespace::{Admission, Resolved};
 use crate::socket::Socket;
+use crate::spans;
 
 /// A namespace that the client may be allowed to join.
 pub(super) struct Joining {
@@ -26,6 +28,14 @@ pub(super) struct Joining {
     pub(super) future: BoxFuture<'static, Outcome>,
     /// Events that the client sent behind its CONNECT.
     pub(super) queue: VecDeque<Incoming>,
+    span: Span,
+}
+
+impl Joining {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let _inside = self.span.enter();
+        self.future.as_mut().poll(cx)
+    }
 }
 
 /// Who joins, or why nobody does.
@@ -94,8 +104,12 @@ impl Client {
         if self.slots.len() >= most {
             return self.refuse(&nsp, &ConnectError::new("too many namespaces"));
         }
+        let span = spans::connect(&self.conn, &nsp);
         match self.table.resolve(&nsp, auth) {
-            Resolved::Unknown => self.refuse(&nsp, &ConnectError::new(INVALID_NAMESPACE)),
+            Resolved::Unknown => {
+                spans::refused(&span, INVALID_NAMESPACE);
+                self.refuse(&nsp, &ConnectError::new(INVALID_NAMESPACE));
+            }
             Resolved::Found(admission) if !admission.needs_middlewares() => {
                 match self.new_socket(&admission, auth) {
                     Some(socket) => {
@@ -104,20 +118,21 @@ impl Client {
                             socket,
                             welcomed: false,
                         };
-                        self.joined(&nsp, Ok(admitted), VecDeque::new());
+                        self.joined(&nsp, Ok(admitted), VecDeque::new(), &span);
                     }
                     None => self.refuse(&nsp, &ConnectError::new(INVALID_NAMESPACE)),
                 }
             }
             Resolved::Found(admission) => {
                 let socket = self.new_socket(&admission, auth);
-                self.wait(nsp, Box::pin(ask_middlewares(admission, socket)));
+                self.wait(nsp, span, Box::pin(ask_middlewares(admission, socket)));
             }
             Resolved::Asking(answer) => {
                 let conn = Arc::clone(&self.conn);
                 let auth: Option<Box<str>> = auth.map(Into::into);
                 self.wait(
                     nsp,
+                    span,
                     Box::pin(async move {
                         let Some(admission) = answer.await else {
                             return Err(Refusal::unknown());
@@ -135,14 +150,15 @@ impl Client {
     }
 
     /// Polls the future once, and keeps it if it is not done.
-    fn wait(&mut self, name: ByteString, mut future: BoxFuture<'static, Outcome>) {
+    fn wait(&mut self, name: ByteString, span: Span, mut future: BoxFuture<'static, Outcome>) {
         let mut cx = Context::from_waker(noop_waker_ref());
-        match future.as_mut().poll(&mut cx) {
-            Poll::Ready(outcome) => self.joined(&name, outcome, VecDeque::new()),
+        match span.in_scope(|| future.as_mut().poll(&mut cx)) {
+            Poll::Ready(outcome) => self.joined(&name, outcome, VecDeque::new(), &span),
             Poll::Pending => self.slots.push(Slot::Joining(Box::new(Joining {
                 name,
                 future,
                 queue: VecDeque::new(),
+                span,
             }))),
         }
     }
@@ -151,10 +167,10 @@ impl Client {
         let mut index = 0;
         while index < self.slots.len() {
             if let Slot::Joining(joining) = &mut self.slots[index]
-                && let Poll::Ready(outcome) = joining.future.as_mut().poll(cx)
+                && let Poll::Ready(outcome) = joining.poll(cx)
                 && let Slot::Joining(joining) = self.slots.remove(index)
             {
-                self.joined(&joining.name, outcome, joining.queue);
+                self.joined(&joining.name, outcome, joining.queue, &joining.span);
             } else {
                 index += 1;
             }
@@ -162,7 +178,7 @@ impl Client {
     }
 
     /// The middlewares have decided.
-    fn joined(&mut self, nsp: &str, outcome: Outcome, queue: VecDeque<Incoming>) {
+    fn joined(&mut self, nsp: &str, outcome: Outcome, queue: VecDeque<Incoming>, span: &Span) {
         let Admitted {
             admission,
             socket,
@@ -171,6 +187,7 @@ impl Client {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 self.forget(&queue);
+                spans::refused(span, refusal.error.message());
                 return if refusal.welcomed {
                     self.turn_away(nsp);
                 } else {
@@ -188,11 +205,12 @@ impl Client {
             self.forget(&queue);
             return socket.refuse();
         }
+        spans::connected(span, &socket);
         let handlers = namespace.call_connect(&socket);
         socket.set_opening(!handlers.is_empty());
         let mut opening = 0;
         for handler in handlers {
-            let running = Running::new(handler, self.shared().metrics());
+            let running = Running::new(handler, self.shared().metrics()).within(span);
             if !self.start(running, Kind::Opening(socket.clone())) {
                 opening += 1;
             }

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use futures_util::task::noop_waker_ref;
 use socketio_core::ids::AckId;
 use socketio_core::payload::Payload;
+use tracing::Span;
 
 use super::tasks::Kind;
 use super::{Client, Slot};
@@ -14,6 +15,7 @@ use crate::ack::Ack;
 use crate::handler::Running;
 use crate::middleware::EventError;
 use crate::socket::Socket;
+use crate::spans;
 
 /// An event that has no handler yet.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ pub(super) struct Waiting {
 }
 
 struct Middleware {
+    span: Span,
     payload: Payload,
     ack: Option<Ack>,
     future: BoxFuture<'static, Result<(), EventError>>,
@@ -57,7 +60,7 @@ enum Step {
     Handle(Incoming),
     AskMiddleware(Incoming),
     Allowed(Box<Middleware>),
-    Refused(EventError),
+    Refused(EventError, Span),
     Wait,
 }
 
@@ -123,11 +126,11 @@ impl Client {
                 Step::AskMiddleware(incoming) => {
                     self.unqueue(&incoming);
                     let mut ack = socket.ack(incoming.ack);
-                    self.start_all(
-                        socket.call_any(&incoming.payload, &mut ack),
-                        &incoming.payload,
-                    );
+                    let span = spans::event(&socket, &incoming.payload);
+                    let any = socket.call_any(&incoming.payload, &mut ack);
+                    self.start_all(any, &incoming.payload, &span);
                     let middleware = Middleware {
+                        span,
                         future: socket.run_middlewares(&incoming.payload),
                         payload: incoming.payload,
                         ack,
@@ -141,11 +144,15 @@ impl Client {
                     }
                 }
                 Step::Allowed(allowed) => {
-                    self.handle_allowed(&socket, &allowed.payload, allowed.ack, false);
+                    let Middleware {
+                        span, payload, ack, ..
+                    } = *allowed;
+                    self.handle_allowed(&socket, &payload, ack, false, &span);
                 }
-                Step::Refused(error) => {
+                Step::Refused(error, span) => {
+                    span.in_scope(|| spans::failed(&error));
                     for call in socket.call_error(&error) {
-                        let running = Running::new(call, self.shared().metrics());
+                        let running = Running::new(call, self.shared().metrics()).within(&span);
                         self.start(running, Kind::Other);
                     }
                 }
@@ -160,14 +167,22 @@ impl Client {
     }
 
     fn handle_event(&mut self, socket: &Socket, incoming: &Incoming) {
+        let span = spans::event(socket, &incoming.payload);
         let mut ack = socket.ack(incoming.ack);
         let any = socket.call_any(&incoming.payload, &mut ack);
         let seen = !any.is_empty();
-        self.start_all(any, &incoming.payload);
-        self.handle_allowed(socket, &incoming.payload, ack, seen);
+        self.start_all(any, &incoming.payload, &span);
+        self.handle_allowed(socket, &incoming.payload, ack, seen, &span);
     }
 
-    fn handle_allowed(&mut self, socket: &Socket, payload: &Payload, ack: Option<Ack>, seen: bool) {
+    fn handle_allowed(
+        &mut self,
+        socket: &Socket,
+        payload: &Payload,
+        ack: Option<Ack>,
+        seen: bool,
+        span: &Span,
+    ) {
         // A packet without a payload has no name; only the catch-all handlers see it.
         let name = payload.event_name();
         let futures = name
@@ -176,12 +191,12 @@ impl Client {
         if futures.is_empty() && !seen {
             self.shared().metrics().dropped("no_handler", 1);
         }
-        self.start_all(futures, payload);
+        self.start_all(futures, payload, span);
     }
 
-    fn start_all(&mut self, futures: crate::socket::Futures, payload: &Payload) {
+    fn start_all(&mut self, futures: crate::socket::Futures, payload: &Payload, span: &Span) {
         for future in futures {
-            let running = Running::new(future, self.shared().metrics());
+            let running = Running::new(future, self.shared().metrics()).within(span);
             self.start(running, Kind::Event(payload.len()));
         }
     }
@@ -209,13 +224,17 @@ impl Client {
 impl Waiting {
     fn step(&mut self, socket: &Socket, full: bool, cx: &mut Context<'_>) -> Step {
         if let Some(middleware) = &mut self.middleware {
-            let Poll::Ready(outcome) = middleware.future.as_mut().poll(cx) else {
+            let polled = {
+                let _inside = middleware.span.enter();
+                middleware.future.as_mut().poll(cx)
+            };
+            let Poll::Ready(outcome) = polled else {
                 return Step::Wait;
             };
             return match (outcome, self.middleware.take()) {
                 (Ok(()), Some(allowed)) => Step::Allowed(allowed),
-                (Err(error), _) => Step::Refused(error),
-                (Ok(()), None) => Step::Wait,
+                (Err(error), Some(refused)) => Step::Refused(error, refused.span),
+                (_, None) => Step::Wait,
             };
         }
         let Some(first) = self.queue.front() else {

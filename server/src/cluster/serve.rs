@@ -9,12 +9,14 @@ use socketio_core::ids::{NodeId, RequestId};
 use socketio_core::payload::Payload;
 use socketio_core::target::Target;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::{Cluster, now, snapshot};
 use crate::ack::{Collector, DEFAULT_TIMEOUT, RawAcks};
 use crate::handler::Running;
 use crate::namespace::Namespace;
 use crate::remote::ServerEvent;
+use crate::spans;
 
 /// Where an answer goes.
 struct Asker {
@@ -52,6 +54,8 @@ impl Cluster {
         let Some(namespaces) = self.namespaces.upgrade().filter(|_| fresh) else {
             return;
         };
+        let span = spans::deliver(&message);
+        let _inside = span.enter();
         let namespace = namespaces.get(&message.namespace);
         let asker = |request: RequestId| Asker {
             cluster: Arc::clone(self),
@@ -68,7 +72,7 @@ impl Cluster {
                 },
                 Some(namespace),
             ) => {
-                namespace.deliver_event(&payload, &target);
+                spans::recipients(&span, namespace.deliver_event(&payload, &target));
             }
             (
                 Operation::Broadcast {
@@ -77,7 +81,10 @@ impl Cluster {
                     request: Some(request),
                 },
                 namespace,
-            ) => self.deliver_with_ack(namespace, &payload, &target, asker(request)),
+            ) => {
+                let asked = self.deliver_with_ack(namespace, &payload, &target, asker(request));
+                spans::recipients(&span, asked);
+            }
             (Operation::Join { target, rooms }, Some(namespace)) => {
                 namespace.join_local(&target, &rooms);
             }
@@ -103,7 +110,7 @@ impl Cluster {
                 asker(request).respond(ResponseBody::Rooms(rooms.unwrap_or_default()));
             }
             (Operation::ServerSideEmit { payload, request }, Some(namespace)) => {
-                self.call_server_event(&namespace, payload, request.map(asker));
+                self.call_server_event(&namespace, payload, request.map(asker), &span);
             }
             (Operation::ListNodes { request }, _) => {
                 let mut nodes = self.others();
@@ -122,7 +129,7 @@ impl Cluster {
         payload: &Payload,
         target: &Target,
         asker: Asker,
-    ) {
+    ) -> usize {
         let collector = Arc::new(Collector::default());
         let asked = namespace.map(|namespace| {
             let ack = namespace.next_ack_id();
@@ -130,8 +137,9 @@ impl Cluster {
             (namespace, ack)
         });
         let sockets = collector.asked();
+        let count = sockets.len();
         asker.respond(ResponseBody::Recipients {
-            count: sockets.len() as u64,
+            count: count as u64,
             sockets,
         });
         let timeout = target.flags.timeout.unwrap_or(DEFAULT_TIMEOUT);
@@ -143,6 +151,7 @@ impl Cluster {
                 asker.respond(ResponseBody::Ack { socket, payload });
             }
         });
+        count
     }
 
     /// Starts the handlers of a server-side event, in the order in which the events came.
@@ -151,6 +160,7 @@ impl Cluster {
         namespace: &Namespace,
         payload: Payload,
         asker: Option<Asker>,
+        span: &Span,
     ) {
         let Some(name) = payload.event_name().map(|name| name.into_owned()) else {
             return;
@@ -169,7 +179,7 @@ impl Cluster {
         let metrics = namespace.shared().metrics();
         let event = ServerEvent::new(payload, reply);
         for call in namespace.call_server_event(&name, &event) {
-            let mut call = Running::new(call, metrics);
+            let mut call = Running::new(call, metrics).within(span);
             // Begun here, so that the order is kept; a task polls it again with its own waker.
             let begun = Pin::new(&mut call).poll(&mut Context::from_waker(Waker::noop()));
             if begun.is_pending() {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use socketio_core::engine::{CloseReason, Revision, TransportKind};
 use socketio_core::frame::Frame;
 use socketio_core::ids::SessionId;
+use socketio_core::trace::TraceContext;
 use tokio::sync::oneshot;
 
 use super::Engine;
@@ -63,6 +64,8 @@ pub(crate) struct Conn {
     pub(super) requests: Mutex<Requests>,
     id: SessionId,
     handshake: Arc<Handshake>,
+    /// The span of the handshake, if there was one.
+    trace: Option<Box<TraceContext>>,
 }
 
 /// Which requests of a session are under way.
@@ -93,7 +96,7 @@ impl Conn {
         id: SessionId,
         form: Form,
         transport: TransportKind,
-        handshake: Arc<Handshake>,
+        (handshake, trace): (Arc<Handshake>, Option<Box<TraceContext>>),
     ) -> Self {
         let flusher = engine.next_flusher();
         Self {
@@ -108,6 +111,7 @@ impl Conn {
             requests: Mutex::default(),
             id,
             handshake,
+            trace,
         }
     }
 
@@ -122,6 +126,11 @@ impl Conn {
 
     pub(crate) fn handshake(&self) -> &Arc<Handshake> {
         &self.handshake
+    }
+
+    /// Where the traces of this connection begin.
+    pub(crate) fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_deref()
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {

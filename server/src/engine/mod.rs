@@ -27,6 +27,7 @@ use socketio_core::engine::{
 };
 use socketio_core::frame::{Frame, FrameOptions};
 use socketio_core::ids::SessionId;
+use socketio_core::trace::TraceContext;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -72,6 +73,8 @@ pub(crate) struct Opening {
     pub(crate) b64: bool,
     /// Of the application; random if there is none.
     pub(crate) id: Option<SessionId>,
+    /// The span of the request.
+    pub(crate) trace: Option<Box<TraceContext>>,
 }
 
 type ClientFactory = Box<dyn Fn(&Arc<Conn>) -> Client + Send + Sync>;
@@ -201,6 +204,7 @@ impl Engine {
             revision,
             b64,
             id,
+            trace,
         } = opening;
         let form = Form { revision, b64 };
         let id = id.unwrap_or_else(|| match revision {
@@ -234,7 +238,7 @@ impl Engine {
             id,
             form,
             transport,
-            Arc::new(handshake),
+            (Arc::new(handshake), trace),
         ));
         if !self.sessions.insert(Arc::clone(&conn)) {
             return Err(OpenError::IdTaken);

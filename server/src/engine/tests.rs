@@ -43,6 +43,7 @@ fn opening(revision: Revision) -> Opening {
         revision,
         b64: false,
         id: None,
+        trace: None,
     }
 }
 

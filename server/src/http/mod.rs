@@ -34,6 +34,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use socketio_core::engine::{Revision, TransportKind};
+use tracing::Instrument as _;
 
 pub use self::compression::HttpCompression;
 pub(crate) use self::connection::ConnectionGuard;
@@ -52,6 +53,7 @@ use self::body::RequestBody;
 use crate::engine::{Conn, Engine, Opening};
 use crate::handshake::{Handshake, detach_headers};
 use crate::options::Options;
+use crate::spans;
 
 /// Answers the HTTP requests of one server.
 #[derive(Clone)]
@@ -168,7 +170,16 @@ impl Http {
     async fn plain(&self, call: Call, shared: HeaderMap, body: RequestBody) -> Response<Bytes> {
         let outcome = match self.verify(&call) {
             Ok(Verified::Session(conn)) => self.polling(&call, &conn, body).await,
-            Ok(Verified::Handshake) => self.open_polling(&call).await,
+            Ok(Verified::Handshake) => {
+                let span = spans::handshake(&call.parts, TransportKind::Polling.as_str());
+                let opened = self.open_polling(&call).instrument(span.clone()).await;
+                let refused = |error: &ConnectionError| error.code.status();
+                spans::answered(
+                    &span,
+                    opened.as_ref().map_or_else(refused, Response::status),
+                );
+                opened
+            }
             Err(error) => {
                 body::discard(body, &call.parts.headers).await;
                 Err(error)
@@ -266,6 +277,7 @@ impl Http {
             revision,
             b64: call.b64(),
             id,
+            trace: spans::context(),
         })
     }
 

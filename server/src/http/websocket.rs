@@ -6,13 +6,16 @@ use bytes::Bytes;
 use http::{HeaderMap, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use socketio_core::engine::TransportKind;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
+use tracing::{Instrument as _, Span};
 
 use super::connection::ConnectionGuard;
 use super::error::{ConnectionError, ErrorCode};
 use super::{Call, GenerateId, Http, Verified, append, polling, upgrade};
 use crate::engine::{Io, OpenError, PendingUpgrade, PendingWebSocket};
+use crate::spans;
 
 /// A close frame of the server without a code.
 const CLOSE: [u8; 2] = [0x88, 0x00];
@@ -30,11 +33,27 @@ enum Destination {
 
 impl Http {
     /// A request that wants to leave HTTP. Whatever can be wrong with it is found before the 101.
-    pub(super) async fn upgrade(&self, mut call: Call, shared: HeaderMap) -> Response<Bytes> {
+    pub(super) async fn upgrade(&self, call: Call, shared: HeaderMap) -> Response<Bytes> {
         let verified = match self.verify(&call) {
             Ok(verified) => verified,
             Err(error) => return self.refuse_upgrade(&error, &call),
         };
+        let span = match &verified {
+            Verified::Session(_) => Span::none(),
+            Verified::Handshake => spans::handshake(&call.parts, TransportKind::WebSocket.as_str()),
+        };
+        let answer = self.switch(call, shared, verified);
+        let answer = answer.instrument(span.clone()).await;
+        spans::answered(&span, answer.status());
+        answer
+    }
+
+    async fn switch(
+        &self,
+        mut call: Call,
+        shared: HeaderMap,
+        verified: Verified,
+    ) -> Response<Bytes> {
         let handshake = match &verified {
             Verified::Session(_) => None,
             Verified::Handshake => match self.admit(&call).await {

@@ -9,6 +9,7 @@ use socketio_core::cluster::Operation;
 use socketio_core::ids::{AckId, Room};
 use socketio_core::payload::Payload;
 use socketio_core::target::{Flags, Target};
+use tracing::{Instrument as _, Span};
 
 use super::Namespace;
 use crate::ack::{BroadcastAcks, Collector};
@@ -16,6 +17,7 @@ use crate::broadcast::{BroadcastOperator, IntoRooms};
 use crate::cluster::{self, Cluster};
 use crate::events::EmitError;
 use crate::remote::{FetchError, RemoteSocket};
+use crate::spans;
 
 impl Namespace {
     /// All sockets of the namespace, on all nodes.
@@ -133,26 +135,41 @@ impl Namespace {
     // What the operators call. First this node, so that it never waits for a broker.
 
     pub(crate) fn broadcast(&self, payload: &Payload, target: &Target) -> Result<(), EmitError> {
-        self.deliver_event(payload, target);
-        self.tell_others(target, || Operation::Broadcast {
+        let span = spans::send("broadcast", self, target, payload);
+        let _inside = span.enter();
+        let stamped = spans::stamp(self.shared(), payload);
+        let payload = stamped.as_ref().unwrap_or(payload);
+        spans::recipients(&span, self.deliver_event(payload, target));
+        let told = self.tell_others(target, || Operation::Broadcast {
             payload: payload.clone(),
             target: target.clone(),
             request: None,
-        })
+        });
+        spans::outcome(&told);
+        told
     }
 
+    /// The span is to live until the answers have come.
     pub(crate) fn broadcast_with_ack(
         &self,
         payload: &Payload,
         target: &Target,
         ack: AckId,
         collector: &Arc<Collector>,
-    ) -> Result<(), EmitError> {
-        self.deliver_with_ack(payload, target, ack, collector);
-        match self.others(target) {
-            Some(cluster) => cluster.broadcast_with_ack(self.name(), payload, target, collector),
-            None => Ok(()),
+    ) -> Result<Span, EmitError> {
+        let span = spans::send("broadcast", self, target, payload);
+        let entered = span.enter();
+        let stamped = spans::stamp(self.shared(), payload);
+        let payload = stamped.as_ref().unwrap_or(payload);
+        let asked = self.deliver_with_ack(payload, target, ack, collector);
+        spans::recipients(&span, asked);
+        if let Some(cluster) = self.others(target) {
+            let told = cluster.broadcast_with_ack(self.name(), payload, target, collector);
+            spans::outcome(&told);
+            told?;
         }
+        drop(entered);
+        Ok(span)
     }
 
     pub(crate) async fn fetch(&self, target: &Target) -> Result<Vec<RemoteSocket>, FetchError> {
@@ -160,7 +177,10 @@ impl Namespace {
         let Some(cluster) = self.others(target) else {
             return Ok(sockets);
         };
-        let (found, missing) = cluster.fetch(self.name(), target).await;
+        let span = spans::request("fetch_sockets", self);
+        let asked = cluster.fetch(self.name(), target);
+        let (found, missing) = asked.instrument(span.clone()).await;
+        spans::missing(&span, missing.len());
         let found = found.into_iter();
         sockets.extend(found.map(|snapshot| cluster::remote_socket(snapshot, self)));
         if missing.is_empty() {

@@ -6,10 +6,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socketio_core::cluster::Operation;
 use socketio_core::payload::Payload;
+use socketio_core::target::Target;
+use tracing::Instrument as _;
 
 use super::Namespace;
 use crate::events::EmitError;
 use crate::remote::{ServerReplies, ServerReply};
+use crate::spans;
 
 /// Events that Node's servers raise themselves.
 const RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
@@ -49,9 +52,13 @@ impl Namespace {
     pub(crate) fn tell_servers(&self, payload: &Payload) -> Result<(), EmitError> {
         match self.shared().cluster().filter(|c| !c.is_alone()) {
             Some(cluster) => {
+                let span = spans::send("server_side_emit", self, &Target::all(), payload);
+                let _inside = span.enter();
                 let (payload, request) = (payload.clone(), None);
                 let operation = Operation::ServerSideEmit { payload, request };
-                cluster.publish(self.name(), operation)
+                let told = cluster.publish(self.name(), operation);
+                spans::outcome(&told);
+                told
             }
             None => Ok(()),
         }
@@ -65,7 +72,9 @@ impl Namespace {
         let mut answers = ServerReplies::default();
         if let Some(cluster) = self.shared().cluster().filter(|c| !c.is_alone()) {
             let asked = cluster.server_side_emit(self.name(), payload, timeout);
-            let (replies, missing) = asked.await;
+            let span = spans::send("server_side_emit", self, &Target::all(), payload);
+            let (replies, missing) = asked.instrument(span.clone()).await;
+            spans::missing(&span, missing.len());
             let replies = replies.into_iter().map(|(node, payload)| ServerReply {
                 node,
                 data: payload.deserialize_args(false),

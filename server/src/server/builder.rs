@@ -58,6 +58,7 @@ impl ServerBuilder {
         ping_interval: Duration,
         ping_timeout: Duration,
         private_id_rooms: bool,
+        trace_payload_key: Option<String>,
         transports: Vec<TransportKind>,
         upgrade_timeout: Duration,
     }

@@ -15,6 +15,7 @@ use super::{DISCONNECTED, Socket, SocketEmitter};
 use crate::ack::{AckError, AckFuture, PendingAck, Slot};
 use crate::broadcast::{BroadcastOperator, IntoRooms};
 use crate::events::{EmitError, check_event_name};
+use crate::spans;
 
 impl Socket {
     /// Sends an event to the client. A tuple becomes several arguments, `()` none; bytes
@@ -121,6 +122,8 @@ impl Socket {
         let options = FrameOptions {
             compress: flags.compress,
         };
+        let stamped = spans::stamp(self.shared(), payload);
+        let payload = stamped.as_ref().unwrap_or(payload);
         let namespace = &self.0.namespace;
         let frame = self
             .shared()

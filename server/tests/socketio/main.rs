@@ -16,3 +16,5 @@ mod namespaces;
 mod polling;
 mod rooms;
 mod support;
+#[cfg(feature = "otel")]
+mod traces;

@@ -99,11 +99,16 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn open(address: SocketAddr, query: &str) -> Self {
+        Self::open_with(address, query, "X-Test: yes\r\n").await
+    }
+
+    /// `headers` are whole lines.
+    pub(crate) async fn open_with(address: SocketAddr, query: &str, headers: &str) -> Self {
         let mut stream = TcpStream::connect(address).await.expect("connect");
         let request = format!(
             "GET /socket.io/?{query}&transport=websocket HTTP/1.1\r\nHost: {address}\r\n\
              Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Test: yes\r\n\r\n"
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
         );
         stream.write_all(request.as_bytes()).await.expect("write");
         let mut head = Vec::new();
