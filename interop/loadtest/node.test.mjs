@@ -8,19 +8,36 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
+import { createClient } from "redis";
 import { Server } from "socket.io";
 import msgpack from "socket.io-msgpack-parser";
+import { startRedis } from "../cluster/lib/redis.mjs";
 
 const scenarios = fileURLToPath(new URL("../../loadtest/scenarios/", import.meta.url));
 
-/** A server on a free port, with the events that `scenarios/node-chat.toml` names, and `echo`. */
-async function serve(t, { options, publish }) {
+/** A server on a free port, with the events of `scenarios/node-chat.toml` and `tutorial-chat.toml`, and those of our stock node. */
+async function serve(t, { options, publish = toAll }) {
   const server = http.createServer();
   const io = new Server(server, options);
   io.on("connection", (socket) => {
     socket.on("subscribe", ({ channel }) => socket.join(channel));
     socket.on("say", ({ channel, text }) => publish(io, channel, text));
+    socket.on("chat message", (message) => io.emit("chat message", message));
     socket.on("echo", (...args) => args.pop()(...args));
+    socket.on("join", async (room, done) => {
+      await socket.join(room);
+      done(true);
+    });
+    socket.on("leave", async (room, done) => {
+      await socket.leave(room);
+      done(true);
+    });
+    socket.on("publish", (room, event, ...args) => {
+      const done = args.pop();
+      io.to(room).emit(event, ...args);
+      done(true);
+    });
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.after(() => io.close());
@@ -52,6 +69,57 @@ test("rooms of somebody else's events, no acknowledgements", async (t) => {
   assert.ok(counters.sent >= 98, output);
   assert.equal(counters.delivered, counters.sent * 10, output);
 });
+
+test("the chat of the tutorial: nobody joins, everybody hears", async (t) => {
+  const url = await serve(t, {});
+  const { audit, counters, output } = await run(t, [path.join(scenarios, "tutorial-chat.toml"), "--target", url, "--clients=10"]);
+  assert.deepEqual(audit, clean, output);
+  assert.deepEqual(counters.errors, {}, output);
+  assert.equal(counters.delivered, counters.sent * 10, output);
+});
+
+const rooms = ["--clients=20", "--rooms=4", "--rooms-per-client=2", "--rate=80"];
+for (const [scenario, ...flags] of [
+  ["idle"],
+  ["echo", "--rate=80"],
+  ["fanout", ...rooms],
+  ["fanout", ...rooms, "--binary", "--size=3000"],
+  ["churn", ...rooms, "--churn-rate=40"],
+  ["storm", ...rooms, "--storm-every=700ms"],
+  ["slow", ...rooms, "--slow-share=0.2"],
+  ["mix", ...rooms],
+]) {
+  test([scenario, ...flags].join(" "), async (t) => {
+    const url = await serve(t, { options: { pingInterval: 500 } });
+    const { audit, counters, output } = await run(t, [scenario, "--target", url, ...flags]);
+    assert.deepEqual({ ...audit, missed: 0 }, clean, output);
+    const moving = ["churn", "storm"].includes(scenario);
+    assert.equal(counters.churned > 10, moving, output);
+    if (!moving) assert.deepEqual(counters.errors, {}, output);
+  });
+}
+
+for (const mode of ["pubsub", "sharded"]) {
+  test(`the emitter towards two servers over Redis, ${mode}`, async (t) => {
+    const redis = await startRedis();
+    const urls = [];
+    for (let index = 0; index < 2; index++) {
+      const publisher = createClient({ url: redis.url });
+      const subscriber = publisher.duplicate();
+      for (const client of [publisher, subscriber]) client.on("error", () => {});
+      await Promise.all([publisher.connect(), subscriber.connect()]);
+      t.after(() => [publisher, subscriber].forEach((client) => client.destroy()));
+      const adapter = mode === "pubsub" ? createAdapter(publisher, subscriber) : createShardedAdapter(publisher, subscriber);
+      urls.push(await serve(t, { options: { adapter } }));
+    }
+    const targets = urls.flatMap((url) => ["--target", url]);
+    const { audit, counters, output } = await run(t, ["emit", ...targets, ...rooms, "--broker", redis.url, "--broker-mode", mode]);
+    assert.deepEqual(audit, clean, output);
+    assert.deepEqual(counters.errors, {}, output);
+    // Ten clients are in each room.
+    assert.equal(counters.delivered, counters.sent * 10, output);
+  });
+}
 
 for (const transports of ["websocket", "polling", "upgrade"]) {
   test(`acknowledgements over ${transports}, with bytes`, async (t) => {

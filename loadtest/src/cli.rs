@@ -32,6 +32,19 @@ struct Cli {
     command: Command,
 }
 
+const EXAMPLES: &str = r#"Examples:
+  How fast are 1000 acknowledgements a second?
+    socketio-loadtest run echo --target http://127.0.0.1:3000 --clients 100 --rate 1000
+  How many broadcasts can 2000 clients take?
+    socketio-loadtest run fanout --target http://127.0.0.1:3000 --clients 2000 --phase '60s rate=10..500' --html report.html
+  Somebody else's chat, where socket.on("chat message", (text) => io.emit("chat message", text)):
+    socketio-loadtest run fanout --target http://127.0.0.1:3000 --rate 20 --join-event ''         --publish-event 'chat message' --publish-args '["{stamp} {data}"]' --publish-ack false
+  In CI:
+    socketio-loadtest run mix.toml --quiet --threshold 'lost==0' --threshold 'delivery.p99<50ms' --json result.json
+
+Servers may pass on what they get in any form: a message is known by its {stamp}, wherever it stands. In arguments,
+{room}, {event}, {stamp}, {data} and {client} are filled in; a scenario file holds the flags by their names."#;
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs a scenario
@@ -46,8 +59,15 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 struct Run {
     /// idle, echo, fanout, emit, churn, storm, slow or mix; or a scenario file (its name ends with .toml)
+    ///
+    /// idle: connect and hold. echo: send events that the server acknowledges. fanout: be in rooms; some
+    /// publish, all members receive. emit: the same, published by socketio-emitter through the broker.
+    /// churn: fanout, while some leave and join, or disconnect and come back. storm: fanout, while all come
+    /// back at once from time to time. slow: fanout, while a share stops reading. mix: echo and fanout over
+    /// polling, WebSocket and upgrades.
     scenario: String,
     #[command(flatten)]
     settings: Settings,
@@ -190,14 +210,22 @@ fn compare(before: &Path, after: &Path) -> Result<Code, Failure> {
 fn read(file: &Path) -> Result<Outcome, Failure> {
     let error = |cause: String| Failure::new(Code::Data, format!("{}: {cause}", file.display()));
     let text = std::fs::read(file).map_err(|cause| error(cause.to_string()))?;
-    let outcome: Outcome = serde_json::from_slice(&text)
+    let json: serde_json::Value = serde_json::from_slice(&text)
         .map_err(|cause| error(format!("no result of this program: {cause}")))?;
-    if outcome.format != crate::outcome::FORMAT {
-        return Err(error(format!(
-            "format {} is not known to this version",
-            outcome.format
-        )));
+    match json.get("format").and_then(serde_json::Value::as_u64) {
+        None => {
+            return Err(error(
+                "no result of this program: it has no format".to_owned(),
+            ));
+        }
+        Some(format) if format != u64::from(crate::outcome::FORMAT) => {
+            let text = format!("format {format} is not known to this version");
+            return Err(error(text));
+        }
+        Some(_) => {}
     }
+    let outcome: Outcome = serde_json::from_value(json)
+        .map_err(|cause| error(format!("a damaged result: {cause}")))?;
     Ok(outcome)
 }
 

@@ -1,5 +1,5 @@
-//! Time: the machine's monotonic clock, our own processor time, and an alarm finer than the
-//! runtime's.
+//! Time: the machine's monotonic clock, our own processor time and memory, and an alarm finer than
+//! the runtime's.
 
 use std::io;
 
@@ -24,6 +24,14 @@ pub fn waited_seconds() -> f64 {
     let told = std::fs::read_to_string("/proc/self/schedstat").ok();
     let waited = told.and_then(|told| told.split_whitespace().nth(1)?.parse::<u64>().ok());
     waited.unwrap_or(0) as f64 / 1e9
+}
+
+/// Resident memory of this process, in bytes; 0 where the system does not tell.
+#[must_use]
+pub fn resident_bytes() -> f64 {
+    let told = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = told.and_then(|told| told.split_whitespace().nth(1)?.parse::<f64>().ok());
+    pages.unwrap_or(0.0) * rustix::param::page_size() as f64
 }
 
 fn micros(clock: ClockId) -> u64 {

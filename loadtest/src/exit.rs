@@ -42,8 +42,9 @@ pub struct Failure {
 impl Failure {
     /// A failure with a code.
     pub fn new(code: Code, message: impl fmt::Display) -> Self {
-        // Whatever wrote it, it is one line.
-        let message = message.to_string().replace(['\n', '\r'], " ");
+        // Whatever wrote it, perhaps a server: it is one line, and no order to the terminal.
+        let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
+        let message = message.to_string().chars().map(plain).collect();
         Self { code, message }
     }
 

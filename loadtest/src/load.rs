@@ -31,8 +31,8 @@ use publish::Row;
 /// What is to be done.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Connect a client.
-    Connect(u32),
+    /// Connect a client with the target of this number.
+    Connect(u32, usize),
     /// Close its connection.
     Close(u32),
     /// Send something for it.
@@ -104,7 +104,8 @@ pub struct Load {
     hists: Hists,
     /// Begin of the second that is being counted.
     second: u64,
-    ever_ready: u32,
+    /// Errors of all seconds.
+    causes: Counters,
     /// Everybody is being closed: nobody publishes in between.
     storming: bool,
 }
@@ -149,7 +150,7 @@ impl Load {
             counters: Counters::default(),
             hists: Hists::new(),
             second: now,
-            ever_ready: 0,
+            causes: Counters::default(),
             storming: false,
             stage: Stage::Connect,
             began: u64::MAX,
@@ -178,10 +179,18 @@ impl Load {
         (self.ready, self.wanted)
     }
 
-    /// Whether no client was ready ever.
+    /// Whether clients wait for their rooms.
     #[must_use]
-    pub const fn never_ready(&self) -> bool {
-        self.ever_ready == 0
+    pub fn has_joining(&self) -> bool {
+        let joining = |client: &Client| client.life == Life::Joining;
+        self.clients.iter().any(joining) || self.causes.errors.contains_key(life::NOT_JOINED)
+    }
+
+    /// The error that has occurred most often.
+    #[must_use]
+    pub fn most_frequent_error(&self) -> Option<&str> {
+        let most = self.causes.errors.iter().max_by_key(|(_, count)| **count);
+        most.map(|(cause, _)| cause.as_str())
     }
 
     /// Begins to send. From here on what is published is audited.
@@ -296,6 +305,7 @@ impl Load {
         } else {
             self.began
         };
+        self.causes.add_errors(&self.counters);
         let second = Second {
             at: i64::try_from(self.second).unwrap_or(0) - i64::try_from(begin).unwrap_or(0),
             length: now.saturating_sub(self.second),
@@ -306,6 +316,7 @@ impl Load {
             hists: std::mem::take(&mut self.hists),
             cpu,
             waited,
+            rss: 0.0,
         };
         self.second = now;
         second

@@ -50,6 +50,21 @@ impl Measure {
         }
     }
 
+    /// What is measured, for reports.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Connect => "from when a client should connect until the namespace has it",
+            Self::Upgrade => "from the first poll until the WebSocket carries the session",
+            Self::First => {
+                "from when a client should connect until its first event or acknowledgement"
+            }
+            Self::Ack => "from when an event was due until its acknowledgement came",
+            Self::Delivery => "from when a message was due until a receiver had it",
+            Self::Lag => "how late the load tester itself sent: part of the others",
+        }
+    }
+
     /// From its name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -195,9 +210,11 @@ pub struct Counters {
 const MAX_CAUSES: usize = 50;
 
 impl Counters {
-    /// Counts an error.
+    /// Counts an error. Control characters, which may be a server's, are left out.
     pub fn error(&mut self, cause: impl Into<String>) {
-        self.errors(cause.into(), 1);
+        let cause: String = cause.into();
+        let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
+        self.errors(cause.chars().map(plain).collect(), 1);
     }
 
     fn errors(&mut self, cause: String, count: u64) {
@@ -221,6 +238,11 @@ impl Counters {
         self.disconnected += other.disconnected;
         self.churned += other.churned;
         self.slow_closed += other.slow_closed;
+        self.add_errors(other);
+    }
+
+    /// Adds only the errors.
+    pub fn add_errors(&mut self, other: &Self) {
         for (cause, count) in &other.errors {
             self.errors(cause.clone(), *count);
         }
@@ -262,6 +284,8 @@ pub struct Second {
     pub cpu: f64,
     /// Seconds that it waited for a processor, because others had them.
     pub waited: f64,
+    /// Its resident memory, in bytes.
+    pub rss: f64,
 }
 
 #[cfg(test)]

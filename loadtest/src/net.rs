@@ -6,6 +6,7 @@ mod http;
 mod link;
 mod polling;
 mod stream;
+mod tls;
 mod websocket;
 
 use std::rc::Rc;
@@ -27,12 +28,21 @@ pub trait Host {
     fn upgraded(self: &Rc<Self>, client: u32, micros: u64);
 }
 
+/// With this begin errors that are not the server's fault.
+pub const OWN_LIMIT: &str = "a limit of this machine";
+
 /// Why a client's task ended.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     /// We wanted it to.
     #[error("closed by plan")]
     Planned,
+    /// The server sent no ping in its interval and timeout.
+    #[error("ping timeout: the server was silent")]
+    Silent,
+    /// This machine gives no port, or no descriptor.
+    #[error("{OWN_LIMIT}: {}", kind(.0))]
+    Own(std::io::Error),
     /// No connection.
     #[error("{}: {}", .0, kind(.1))]
     Io(&'static str, std::io::Error),
@@ -79,10 +89,32 @@ impl NetError {
 /// The kind of an error, of which there are few; its own text may hold addresses.
 fn kind(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::Other => error.to_string(),
+        // From TLS, which knows more than the kind.
+        std::io::ErrorKind::Other | std::io::ErrorKind::InvalidData => error.to_string(),
         // Out of descriptors, for example, has no kind with a name.
         kind if format!("{kind:?}") == "Uncategorized" => error.to_string(),
         kind => kind.to_string(),
+    }
+}
+
+/// A client on its way to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// Its number in this process.
+    pub local: u32,
+    /// Its number in all.
+    pub global: u32,
+    /// The number of the target.
+    pub target: usize,
+}
+
+impl Caller {
+    /// Path and query of a request.
+    fn request(self, plan: &Plan, transport: &str, sid: Option<&str>) -> String {
+        let target = &plan.targets[self.target];
+        let query = target.query.as_deref();
+        let query = query.map(|query| plan.text_for(query, self.global));
+        target.request(query.as_deref(), transport, sid)
     }
 }
 
@@ -92,35 +124,29 @@ pub async fn run(
     connector: &Connector,
     host: &Rc<impl Host>,
     link: &Link,
-    client: u32,
-    global: u32,
+    caller: Caller,
 ) -> NetError {
-    let auth = plan
-        .auth
-        .as_ref()
-        .map(|auth| auth.replace("{client}", &global.to_string()));
+    let auth = plan.auth.as_ref();
+    let auth = auth.map(|auth| plan.text_for(auth, caller.global));
     let session = Session::new(plan.parser, &plan.namespace, auth);
-    let opened = link.closed_or(timeout(plan.connect_timeout.0, async {
-        Ok(match plan.transport_of(global) {
+    let opened = link.unless_ended(timeout(plan.connect_timeout.0, async {
+        Ok(match plan.transport_of(caller.global) {
             Transport::WebSocket => Opened::WebSocket(Box::new(
-                websocket::open(plan, connector, global, None).await?,
+                websocket::open(plan, connector, caller, None).await?,
             )),
             Transport::Polling | Transport::Upgrade => Opened::Polling,
         })
     }));
     let opened = match opened.await {
-        None => return NetError::Planned,
-        Some(Err(_)) => return NetError::Timeout,
-        Some(Ok(Err(error))) => return error,
-        Some(Ok(Ok(opened))) => opened,
+        Err(end) => return end,
+        Ok(Err(_)) => return NetError::Timeout,
+        Ok(Ok(Err(error))) => return error,
+        Ok(Ok(Ok(opened))) => opened,
     };
     match opened {
-        Opened::WebSocket(open) => websocket::drive(*open, session, host, link, client).await,
+        Opened::WebSocket(open) => websocket::drive(*open, session, host, link, caller.local).await,
         Opened::Polling => {
-            Box::pin(polling::drive(
-                plan, connector, session, host, link, client, global,
-            ))
-            .await
+            Box::pin(polling::drive(plan, connector, session, host, link, caller)).await
         }
     }
 }

@@ -1,5 +1,6 @@
 //! [`Outcome`]: the result of a run, as it is written to files and shown.
 
+mod judge;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -11,13 +12,14 @@ use crate::measure::{Counters, Hist, Measure, Stage};
 use crate::settings::Settings;
 use crate::threshold::{Number, Quantity, Statistic, Threshold};
 
-pub use tally::Tally;
+pub use tally::{Latest, Tally};
 
 /// The version of the format of result files.
 pub const FORMAT: u32 = 1;
 
 /// Everything about one run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Outcome {
     /// [`FORMAT`].
     pub format: u32,
@@ -56,6 +58,7 @@ pub struct Outcome {
 
 /// Per second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "as in `Counters`")]
 pub struct Rates {
     pub sent: f64,
@@ -65,6 +68,7 @@ pub struct Rates {
 
 /// A distribution of durations, in microseconds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "percentiles")]
 pub struct Latency {
     pub count: u64,
@@ -107,6 +111,9 @@ impl Latency {
 pub struct Point {
     /// Seconds from the begin of sending; negative while connecting.
     pub at: i64,
+    /// Its length in seconds: less than 1 when a stage ended.
+    #[serde(default = "one")]
+    pub length: f64,
     /// The stage.
     pub stage: Stage,
     /// Clients at its end.
@@ -119,6 +126,10 @@ pub struct Point {
     pub latency: BTreeMap<Measure, Latency>,
     /// The load tester's processes together, in cores.
     pub cpu: f64,
+}
+
+const fn one() -> f64 {
+    1.0
 }
 
 /// What a server used while it was measured.
@@ -134,10 +145,25 @@ pub struct Server {
     pub rss_before: f64,
     /// The most since.
     pub rss_max: f64,
+    /// About every second.
+    #[serde(default)]
+    pub seconds: Vec<Usage>,
+}
+
+/// What a server used at a time.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Usage {
+    /// Seconds from the begin of sending.
+    pub at: f64,
+    /// Processor time since the time before, in cores, if it tells.
+    pub cores: Option<f64>,
+    /// Resident memory in bytes.
+    pub rss: f64,
 }
 
 /// The load tester itself.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Generator {
     /// Processes.
     pub processes: u32,
@@ -146,8 +172,16 @@ pub struct Generator {
     /// The share of the measured time for which the one that waited longest had no processor, because
     /// others had them all.
     pub waited: f64,
+    /// Of the process for which there were most: seconds in which it used its core wholly.
+    pub full: u64,
+    /// The busiest process while clients connected, in cores.
+    pub connecting: f64,
+    /// Resident memory of all processes at most, in bytes.
+    pub rss: f64,
     /// Why the figures say more about the load tester than about the servers; empty if they do not.
     pub bottleneck: Vec<String>,
+    /// What to know about the figures besides.
+    pub notes: Vec<String>,
 }
 
 /// A command that was run.
@@ -172,46 +206,18 @@ pub struct ThresholdOutcome {
     pub holds: bool,
 }
 
-/// A process that is busier than this does not send or read when it should.
-const MAX_BUSY: f64 = 0.9;
-/// Waiting longer than this for a processor adds to what is measured.
-const MAX_WAITED: f64 = 0.2;
-/// Sending later than this is not the schedule any more.
-const MAX_LAG: u64 = 10_000;
-
 impl Outcome {
-    /// Judges whether the load tester was itself the bottleneck.
-    pub fn judge(&mut self) {
-        let busiest = self.generator.busiest;
-        if busiest > MAX_BUSY {
-            self.generator.bottleneck.push(format!(
-                "a process of the load tester used {:.0} % of a core: use more --processes or more cores",
-                busiest * 100.0
-            ));
-        }
-        let waited = self.generator.waited;
-        if waited > MAX_WAITED {
-            self.generator.bottleneck.push(format!(
-                "a process of the load tester waited {:.0} % of the time for a processor: the machine is full",
-                waited * 100.0
-            ));
-        }
-        let lag = self.latency.get(&Measure::Lag).map_or(0, |lag| lag.p99);
-        if lag > MAX_LAG {
-            self.generator.bottleneck.push(format!(
-                "1 % of the messages were sent more than {} late",
-                crate::units::micros(lag as f64)
-            ));
-        }
-    }
-
     /// The value of a quantity; none if nothing of the kind was measured.
     #[must_use]
     pub fn value(&self, quantity: Quantity) -> Option<f64> {
         let number = match quantity {
             Quantity::Time(measure, statistic) => {
-                let latency = self.latency.get(&measure)?;
+                let Some(latency) = self.latency.get(&measure) else {
+                    // Of what never happened there were none, but no durations.
+                    return (statistic == Statistic::Count).then_some(0.0);
+                };
                 return Some(match statistic {
+                    Statistic::Count => latency.count as f64,
                     Statistic::Quantile(quantile) => latency.histogram.quantile(quantile) as f64,
                     Statistic::Max => latency.max as f64,
                     Statistic::Mean => latency.mean,
@@ -235,11 +241,23 @@ impl Outcome {
             Number::DeliveredRate => self.rates.delivered,
             Number::AckedRate => self.rates.acked,
             Number::Clients => count(self.clients),
+            Number::Connections => count(self.counters.connected),
+            Number::Churned => count(self.counters.churned),
+            Number::SlowClosed => count(self.counters.slow_closed),
             Number::CpuPerDelivery => return self.cpu_per_delivery(),
+            Number::Cores => {
+                let cores = self.servers.iter().map(|server| server.cores);
+                return cores
+                    .sum::<Option<f64>>()
+                    .filter(|_| !self.servers.is_empty());
+            }
             Number::Rss => {
                 let rss = self.servers.iter().map(|server| server.rss_max);
                 return (!self.servers.is_empty()).then(|| rss.sum());
             }
+            Number::RssPerClient => return self.rss_per_client(),
+            Number::OwnCores => self.generator.busiest,
+            Number::OwnWait => self.generator.waited,
         })
     }
 
@@ -259,6 +277,17 @@ impl Outcome {
             .map(|server| server.cpu)
             .sum::<Option<f64>>()?;
         (!self.servers.is_empty() && reached > 0.0).then(|| cpu * 1e6 / reached)
+    }
+
+    /// By how much the memory of the servers grew for each client, in bytes, if they were told to us
+    /// before the clients came.
+    #[must_use]
+    pub fn rss_per_client(&self) -> Option<f64> {
+        let grown = self.servers.iter();
+        let grown: f64 = grown
+            .map(|server| (server.rss_max - server.rss_before).max(0.0))
+            .sum();
+        (!self.servers.is_empty() && self.clients > 0).then(|| grown / self.clients as f64)
     }
 
     /// Compares with all thresholds. What was not measured meets none.

@@ -5,6 +5,7 @@ mod parts;
 mod tests;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,8 +19,8 @@ use crate::threshold::Threshold;
 use crate::units::Span;
 
 use parts::{
-    at_least_one, auth, broker, events, header, namespace, plain, positive, timetable, transports,
-    wrong,
+    at_least_one, auth, broker, events, header, metrics, namespace, plain, positive, timetable,
+    transports, trust, wrong,
 };
 
 /// Settings that cannot be run. One line.
@@ -90,17 +91,30 @@ pub struct Message {
     pub args: Template,
 }
 
+/// Whose certificates are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// Those of the system's authorities.
+    System,
+    /// Those of the authorities in this PEM file.
+    File(PathBuf),
+    /// All.
+    Everybody,
+}
+
 /// Events that join and leave rooms, or publish, and whether they are acknowledged.
 #[derive(Debug, Clone)]
 pub struct Events {
     /// To be acknowledged.
     pub echo: Message,
-    /// Joins a room.
-    pub join: Message,
+    /// Joins a room; none if the server itself puts clients into rooms.
+    pub join: Option<Message>,
     /// Leaves a room.
     pub leave: Message,
     /// Publishes to a room.
     pub publish: Message,
+    /// What the emitter publishes.
+    pub emit: Template,
     /// Whether joining and leaving are acknowledged.
     pub join_ack: bool,
     /// Whether publishing is.
@@ -143,6 +157,8 @@ pub struct Plan {
     pub auth: Option<String>,
     pub headers: Vec<(String, String)>,
     pub parser: ParserKind,
+    pub trust: Trust,
+    pub metrics: Vec<(String, Target)>,
     pub transports: Vec<(Transport, u32)>,
     pub connect_rate: Option<f64>,
     pub warmup: Span,
@@ -218,9 +234,19 @@ impl Plan {
             ));
         }
         let churn_rate = positive("churn-rate", settings.churn_rate)?;
+        let events = events(settings)?;
+        let churns = match (settings.churn, events.join.is_some()) {
+            (Some(Churn::Connections), false) | (None, false) => Churn::Connections,
+            (Some(_), false) => {
+                return Err(wrong(
+                    "--churn: without a --join-event only connections can churn",
+                ));
+            }
+            (what, true) => what.unwrap_or(Churn::Both),
+        };
         let churn = (scenario == Scenario::Churn).then(|| {
             let rate = churn_rate.unwrap_or_else(|| f64::from(clients) / 10.0);
-            (settings.churn.unwrap_or(Churn::Both), rate)
+            (churns, rate)
         });
         let half = Span(Duration::from_micros(
             timetable.length().saturating_sub(warmup.as_micros()) / 2,
@@ -276,6 +302,8 @@ impl Plan {
                 Some(Parser::Msgpack) => ParserKind::MessagePack,
                 _ => ParserKind::Json,
             },
+            trust: trust(settings)?,
+            metrics: metrics(settings)?,
             transports: transports(settings, scenario)?,
             connect_rate: positive("connect-rate", settings.connect_rate)?,
             warmup,
@@ -294,7 +322,7 @@ impl Plan {
                 0.0
             },
             broker: broker(settings, scenario)?,
-            events: events(settings)?,
+            events,
             connect_timeout: settings.connect_timeout.unwrap_or(Span::seconds(20)),
             ack_timeout: settings.ack_timeout.unwrap_or(Span::seconds(10)),
             drain: settings.drain.unwrap_or(Span::seconds(5)),
@@ -337,6 +365,37 @@ impl Plan {
         let (rooms, each) = (u64::from(self.rooms), u64::from(self.rooms_per_client));
         let first = u64::from(client) * each;
         (0..each).map(move |at| ((first + at) % rooms) as u32)
+    }
+
+    /// Whether anything that is asked is asked over TLS.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        let pages = self.metrics.iter().map(|(_, target)| target);
+        self.targets.iter().chain(pages).any(|target| target.tls)
+    }
+
+    /// The number of the target of a client that has moved on so often: at first in turns, and then
+    /// those of one target are spread over all others.
+    #[must_use]
+    pub fn target_of(&self, client: u32, moves: u32) -> usize {
+        let all = self.targets.len() as u32;
+        let (turn, home) = (client / all, client % all);
+        let on = match moves % all {
+            0 => 0,
+            moves => 1 + (turn + moves - 1) % (all - 1),
+        };
+        ((home + on) % all) as usize
+    }
+
+    /// A text for one client: `{client}` and `{room}` are filled in.
+    #[must_use]
+    pub fn text_for(&self, text: &str, client: u32) -> String {
+        if !text.contains('{') {
+            return text.to_owned();
+        }
+        let room = self.rooms_of(client).next().unwrap_or(0);
+        text.replace("{client}", &client.to_string())
+            .replace("{room}", &self.room_name(room))
     }
 
     /// How a client travels: in turns, by the weights.

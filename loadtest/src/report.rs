@@ -1,10 +1,12 @@
 //! What a run is shown as: the table at the end, files, and two results side by side.
 
 mod chart;
+mod charts;
 mod compare;
 mod html;
 mod table;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -38,10 +40,16 @@ impl Outputs {
             html: settings.html.clone(),
             hgrm: settings.hgrm.clone(),
         };
-        for file in [&outputs.json, &outputs.html, &outputs.hgrm]
-            .into_iter()
-            .flatten()
-        {
+        if outputs.json.is_some() && outputs.json == outputs.html {
+            return Err(Failure::usage("--json and --html name the same file"));
+        }
+        let files = [&outputs.json, &outputs.html, &outputs.hgrm];
+        for file in files.into_iter().flatten() {
+            if is_special(file) {
+                let opened = std::fs::OpenOptions::new().write(true).open(file);
+                opened.map_err(|error| cannot(file, &error))?;
+                continue;
+            }
             let part = part(file);
             std::fs::File::create(&part).map_err(|error| cannot(file, &error))?;
             std::fs::remove_file(&part).map_err(|error| cannot(file, &error))?;
@@ -80,17 +88,45 @@ impl Outputs {
     }
 }
 
+/// The name of the scenario.
+fn scenario(outcome: &Outcome) -> String {
+    let scenario = outcome.settings.scenario;
+    let name = scenario.and_then(|scenario| clap::ValueEnum::to_possible_value(&scenario));
+    name.map_or_else(|| "load test".to_owned(), |name| name.get_name().to_owned())
+}
+
+/// Causes of errors, the most frequent first.
+fn by_count(errors: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
+    let errors = errors.iter();
+    let mut all: Vec<(&str, u64)> = errors
+        .map(|(cause, count)| (cause.as_str(), *count))
+        .collect();
+    all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    all
+}
+
 fn cannot(file: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Code::CannotCreate, format!("{}: {error}", file.display()))
 }
 
+/// Beside the file, so that it can be renamed; with our process id, so that it is nobody else's.
 fn part(file: &Path) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
+    name.push(format!(".{}.part", std::process::id()));
     file.with_file_name(name)
 }
 
+/// Whether it is there and no file, as `/dev/stdout`: what is written to, and must not be replaced.
+fn is_special(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|known| !known.is_file() && !known.is_dir())
+}
+
 fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if is_special(file) {
+        let opened = std::fs::OpenOptions::new().write(true).open(file);
+        let written = opened.and_then(|mut open| open.write_all(bytes));
+        return written.map_err(|error| cannot(file, &error));
+    }
     let part = part(file);
     let written = std::fs::File::create(&part).and_then(|mut open| {
         open.write_all(bytes)?;

@@ -5,22 +5,22 @@ mod live;
 mod preflight;
 mod process;
 
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::audit::Ledger;
 use crate::clock::now;
-use crate::exit::Failure;
-use crate::measure::Measure;
-use crate::net::Connector;
+use crate::exit::{Code, Failure};
+use crate::measure::{Measure, Stage};
+use crate::net::{Connector, ConnectorError};
 use crate::outcome::{FaultOutcome, Outcome, Tally};
 use crate::plan::{Plan, Share};
-use crate::servers::Watched;
+use crate::servers::{self, Watched};
 use crate::settings::Settings;
 use crate::threshold::{Number, Quantity};
 use crate::worker::{Order, Report, work};
@@ -53,11 +53,14 @@ struct Worker {
 /// With what made it impossible.
 pub async fn run(settings: &Settings, plan: Plan) -> Result<Ended, Failure> {
     let plan = Arc::new(plan);
-    let mut servers = watched(settings)?;
-    for server in &mut servers {
-        server.sample().await.map_err(Failure::unavailable)?;
+    let connector = connector(&plan).await?;
+    let servers = Watched::all(&plan, &settings.server_pid);
+    for server in &servers {
+        server
+            .sample(&connector)
+            .await
+            .map_err(Failure::unavailable)?;
     }
-    let connector = connector(&plan, settings.ca.as_deref()).await?;
     crate::limits::check_descriptors(
         &plan,
         Share {
@@ -70,7 +73,6 @@ pub async fn run(settings: &Settings, plan: Plan) -> Result<Ended, Failure> {
     let (reports, inbox) = mpsc::channel(QUEUE);
     let count = plan.processes as usize;
     let mut workers = Vec::with_capacity(count);
-    let mut processes = Vec::new();
     for index in 0..plan.processes {
         let share = Share {
             index,
@@ -96,12 +98,15 @@ pub async fn run(settings: &Settings, plan: Plan) -> Result<Ended, Failure> {
                 }
             });
         } else {
-            let process = process::start(settings, share, order_inbox, reports.clone())?;
-            processes.push(process);
+            process::start(settings, share, order_inbox, reports.clone())?;
         }
         workers.push(Worker { orders });
     }
     drop(reports);
+    let mut watching = JoinSet::new();
+    for server in &servers {
+        watching.spawn_local(Rc::clone(server).watch(Rc::clone(&connector)));
+    }
     let leader = Leader {
         live: Live::new(&plan, settings.quiet.unwrap_or(false)),
         tally: Tally::new(count),
@@ -113,36 +118,57 @@ pub async fn run(settings: &Settings, plan: Plan) -> Result<Ended, Failure> {
         faults: JoinSet::new(),
         broken: Vec::new(),
     };
+    // With it ends the watching.
     let ended = leader.lead().await;
-    drop(processes);
+    drop(watching);
     ended
 }
 
-pub(crate) async fn connector(plan: &Plan, ca: Option<&Path>) -> Result<Rc<Connector>, Failure> {
-    let connector = Connector::new(plan, ca).await;
-    Ok(Rc::new(connector.map_err(Failure::unavailable)?))
-}
-
-fn watched(settings: &Settings) -> Result<Vec<Watched>, Failure> {
-    let urls = settings.metrics.iter().map(|url| Watched::metrics(url));
-    let mut all = urls
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(Failure::usage)?;
-    all.extend(settings.server_pid.iter().map(|id| Watched::process(*id)));
-    Ok(all)
+pub(crate) async fn connector(plan: &Plan) -> Result<Rc<Connector>, Failure> {
+    let connector = Connector::new(plan).await;
+    connector.map(Rc::new).map_err(|error| match error {
+        ConnectorError::Lookup { .. } => Failure::unavailable(error),
+        ConnectorError::Authorities(_) => Failure::usage(error),
+    })
 }
 
 struct Leader<'a> {
     settings: &'a Settings,
     plan: Arc<Plan>,
     tally: Tally,
-    servers: Vec<Watched>,
+    servers: Vec<Rc<Watched>>,
     live: Live,
     workers: Vec<Worker>,
     inbox: mpsc::Receiver<(usize, Report)>,
     faults: JoinSet<FaultOutcome>,
     /// For each threshold, since how many seconds it is broken.
     broken: Vec<u32>,
+}
+
+/// Ctrl-C, and what `docker stop` and others send.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    fn new() -> Result<Self, Failure> {
+        let on = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::system(format!("no signals can be taken: {error}")))
+        };
+        Ok(Self {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// What the workers are waited for.
@@ -168,7 +194,7 @@ impl Leader<'_> {
         let mut ended_early = None;
         let mut interrupted = false;
         let mut tick = tokio::time::interval(Duration::from_secs(1));
-        let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+        let mut interrupts = Interrupts::new()?;
         while counts.done < all {
             tokio::select! {
                 report = self.inbox.recv() => {
@@ -189,10 +215,6 @@ impl Leader<'_> {
                     }
                 }
                 _ = tick.tick() => {
-                    for server in &mut self.servers {
-                        // It may be one that was killed by plan.
-                        let _ = server.sample().await;
-                    }
                     if begin != u64::MAX && ended_early.is_none() && self.settings.abort_on_fail.unwrap_or(false)
                         && let Some(threshold) = self.hopeless()
                     {
@@ -200,11 +222,18 @@ impl Leader<'_> {
                         self.order(&Order::Stop).await;
                     }
                 }
-                _ = &mut interrupt, if !interrupted => {
-                    interrupted = true;
-                    if begin == u64::MAX {
-                        return Err(Failure::new(crate::exit::Code::Interrupted, "interrupted while connecting"));
+                () = interrupts.next() => {
+                    let failure = match (interrupted, begin) {
+                        (true, _) => Some("interrupted twice: nothing is reported"),
+                        (false, u64::MAX) => Some("interrupted before anything was sent"),
+                        (false, _) => None,
+                    };
+                    if let Some(text) = failure {
+                        self.live.finish();
+                        return Err(Failure::new(Code::Interrupted, text));
                     }
+                    interrupted = true;
+                    self.live.note("interrupted: waiting for what is under way; once more to end at once");
                     ended_early = Some("interrupted".to_owned());
                     self.order(&Order::Stop).await;
                 }
@@ -215,11 +244,8 @@ impl Leader<'_> {
         let to = from.saturating_add((self.tally.measured() * 1e6) as u64);
         let mut outcome = self.tally.outcome(self.settings);
         outcome.began = began;
-        outcome.servers = self
-            .servers
-            .iter()
-            .filter_map(|server| server.used(from, to))
-            .collect();
+        outcome.seconds = self.tally.points();
+        outcome.servers = servers::used(&self.servers, begin, from, to);
         outcome.ended_early = ended_early;
         outcome.faults = self.ended_faults().await;
         outcome.judge();
@@ -240,7 +266,11 @@ impl Leader<'_> {
             Report::Ready => counts.ready += 1,
             Report::Second(second) => {
                 self.tally.add(from, &second);
+                self.live.errors(&second.counters);
                 self.live.second(&self.tally);
+                if second.stage == Stage::Drain {
+                    self.live.draining();
+                }
             }
             Report::Drained(ledger) => {
                 counts.drained += 1;

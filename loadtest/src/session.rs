@@ -1,5 +1,7 @@
 //! One client's protocol, without IO: Engine.IO 4 below, one namespace of Socket.IO 5 above.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use socketio_core::engine::{self, Message, OpenPacket, PacketKind, Revision};
@@ -50,6 +52,9 @@ pub struct Session {
     upgradable: bool,
     max_payload: u64,
     connected: bool,
+    /// Longest time between two pings.
+    patience: Duration,
+    heard: bool,
 }
 
 impl Session {
@@ -65,6 +70,8 @@ impl Session {
             upgradable: false,
             max_payload: 0,
             connected: false,
+            patience: Duration::ZERO,
+            heard: false,
         }
     }
 
@@ -84,6 +91,12 @@ impl Session {
     #[must_use]
     pub const fn max_payload(&self) -> u64 {
         self.max_payload
+    }
+
+    /// If the session was opened or pinged since the last call: within which time a ping must come, or
+    /// the server is gone. As in Socket.IO's own clients, nothing but a ping counts.
+    pub fn take_heard(&mut self) -> Option<Duration> {
+        std::mem::take(&mut self.heard).then_some(self.patience)
     }
 
     /// Takes a text message of a WebSocket; what is to be answered goes to `send`.
@@ -137,6 +150,7 @@ impl Session {
             }
             (PacketKind::Message, Message::Binary(bytes)) => self.handle_binary(bytes),
             (PacketKind::Ping, _) => {
+                self.heard = true;
                 send(Frame::packet("3"));
                 Ok(None)
             }
@@ -155,6 +169,8 @@ impl Session {
         let open = OpenPacket::decode(json).map_err(|_| SessionError::NoOpen)?;
         self.upgradable = open.upgrades.contains(&engine::TransportKind::WebSocket);
         self.max_payload = open.max_payload;
+        self.patience = open.ping_interval.saturating_add(open.ping_timeout);
+        self.heard = true;
         self.sid = Some(open.sid.into_owned());
         Ok(())
     }
@@ -238,6 +254,9 @@ mod tests {
         let mut peer = Peer::new(ParserKind::Json, "/chat");
         assert_eq!(peer.text(OPEN), Ok(None));
         assert!(peer.session.is_upgradable());
+        let patience = Some(Duration::from_secs(45));
+        assert_eq!(peer.session.take_heard(), patience);
+        assert_eq!(peer.session.take_heard(), None);
         assert_eq!(
             (peer.session.sid(), peer.session.max_payload()),
             (Some("a"), 1000)
@@ -250,6 +269,7 @@ mod tests {
         );
         let ack = peer.text("43/chat,12[1]");
         assert!(matches!(ack, Ok(Some(SessionEvent::Ack(AckId(12), _)))));
+        assert_eq!(peer.session.take_heard(), patience);
         // Another namespace is none of ours.
         assert_eq!(peer.text(r#"42["x"]"#), Ok(None));
         assert_eq!(

@@ -1,5 +1,7 @@
 //! What a run may be told, by flags or by a scenario file; flags win.
 
+mod file;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -7,6 +9,11 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::units::Span;
+
+pub use file::{FileError, without_password};
+
+/// A heading of the help.
+const EVENTS: &str = "Events (the defaults fit our stock node; for others see below)";
 
 /// What the clients do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -63,7 +70,7 @@ pub struct Settings {
     pub scenario: Option<Scenario>,
 
     /// Server, as http://host:port or https://…, with a path if it is not /socket.io/; repeat it, and
-    /// the clients are spread in turns
+    /// the clients are spread in turns. Who loses its server tries the others, as behind a balancer
     #[arg(long, value_name = "URL", help_heading = "Target")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub target: Vec<String>,
@@ -71,7 +78,8 @@ pub struct Settings {
     #[arg(long, value_name = "NAME", help_heading = "Target")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// JSON object that each client sends when it connects; {client} in a string is its number
+    /// JSON object that each client sends when it connects; in it, in a --header and in the query of a
+    /// --target, {client} is the client's number and {room} its first room
     #[arg(long, value_name = "JSON", help_heading = "Target")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<String>,
@@ -87,6 +95,10 @@ pub struct Settings {
     #[arg(long, value_name = "FILE", help_heading = "Target")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
+    /// Trust every certificate of servers, also expired and self-signed ones
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Target")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insecure: Option<bool>,
     /// Shares of the transports, as websocket=70,upgrade=20,polling=10 [default: websocket=1; mix:
     /// websocket=2,upgrade=1,polling=1]
     #[arg(long, value_name = "SHARES", help_heading = "Target")]
@@ -178,100 +190,56 @@ pub struct Settings {
     pub broker_prefix: Option<String>,
 
     /// Event to be acknowledged [default: echo]
-    #[arg(
-        long,
-        value_name = "NAME",
-        help_heading = "Events (the defaults fit our stock node)"
-    )]
+    #[arg(long, value_name = "NAME", help_heading = EVENTS)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub echo_event: Option<String>,
-    /// Its arguments [default: ["{stamp}","{data}"]]
-    #[arg(
-        long,
-        value_name = "JSON",
-        help_heading = "Events (the defaults fit our stock node)"
-    )]
+    /// Its arguments; {stamp}, {data}, {client} and {event} are filled in [default: ["{stamp}","{data}"]]
+    #[arg(long, value_name = "JSON", help_heading = EVENTS)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub echo_args: Option<String>,
-    /// Event that joins a room [default: join]
-    #[arg(
-        long,
-        value_name = "NAME",
-        help_heading = "Events (the defaults fit our stock node)"
-    )]
+    /// Event that joins a room; empty if the server itself puts clients into rooms [default: join]
+    #[arg(long, value_name = "NAME", help_heading = EVENTS)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join_event: Option<String>,
     /// Event that leaves a room [default: leave]
-    #[arg(
-        long,
-        value_name = "NAME",
-        help_heading = "Events (the defaults fit our stock node)"
-    )]
+    #[arg(long, value_name = "NAME", help_heading = EVENTS)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leave_event: Option<String>,
     /// Arguments of both [default: ["{room}"]]
-    #[arg(
-        long,
-        value_name = "JSON",
-        help_heading = "Events (the defaults fit our stock node)"
-    )]
+    #[arg(long, value_name = "JSON", help_heading = EVENTS)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join_args: Option<String>,
     /// Whether the server acknowledges joining and leaving [default: true]
-    #[arg(
-        long,
-        value_name = "BOOL",
-        help_heading = "Events (the defaults fit our stock node)"
-    )]
+    #[arg(long, value_name = "BOOL", help_heading = EVENTS)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join_ack: Option<bool>,
     /// Event that publishes to a room [default: publish]
-    #[arg(
-        long,
-        value_name = "NAME",
-        help_heading = "Events (the defaults fit our stock node)"
-    )]
+    #[arg(long, value_name = "NAME", help_heading = EVENTS)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub publish_event: Option<String>,
-    /// Its arguments [default: ["{room}","{event}","{stamp}","{data}"]]
-    #[arg(
-        long,
-        value_name = "JSON",
-        help_heading = "Events (the defaults fit our stock node)"
-    )]
+    /// Its arguments, with {stamp} somewhere [default: ["{room}","{event}","{stamp}","{data}"]]
+    #[arg(long, value_name = "JSON", help_heading = EVENTS)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub publish_args: Option<String>,
     /// Whether the server acknowledges publishing [default: true]
-    #[arg(
-        long,
-        value_name = "BOOL",
-        help_heading = "Events (the defaults fit our stock node)"
-    )]
+    #[arg(long, value_name = "BOOL", help_heading = EVENTS)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub publish_ack: Option<bool>,
     /// Whether a publisher gets its own messages [default: true]
-    #[arg(
-        long,
-        value_name = "BOOL",
-        help_heading = "Events (the defaults fit our stock node)"
-    )]
+    #[arg(long, value_name = "BOOL", help_heading = EVENTS)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub publisher_receives: Option<bool>,
-    /// What stands for {event} [default: load]
-    #[arg(
-        long,
-        value_name = "NAME",
-        help_heading = "Events (the defaults fit our stock node)"
-    )]
+    /// What stands for {event}, and what the emitter's event is called [default: load]
+    #[arg(long, value_name = "NAME", help_heading = EVENTS)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
+    /// emit: arguments of the emitter's event [default: ["{stamp}","{data}"]]
+    #[arg(long, value_name = "JSON", help_heading = EVENTS)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emit_args: Option<String>,
     /// What the names of rooms begin with [default: load- and a random number, so that runs do not hear each
     /// other]
-    #[arg(
-        long,
-        value_name = "TEXT",
-        help_heading = "Events (the defaults fit our stock node)"
-    )]
+    #[arg(long, value_name = "TEXT", help_heading = EVENTS)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room_prefix: Option<String>,
 
@@ -309,7 +277,7 @@ pub struct Settings {
     #[arg(long, value_name = "URL", help_heading = "Measures")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<String>,
-    /// Process id of a server on this machine, likewise
+    /// Process id of a server on this machine, likewise; one that also has a page counts once
     #[arg(long, value_name = "ID", help_heading = "Measures")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub server_pid: Vec<u32>,
@@ -346,123 +314,4 @@ pub struct Settings {
     #[arg(long, short, num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet: Option<bool>,
-}
-
-/// A scenario file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{file}: {message}")]
-pub struct FileError {
-    file: String,
-    message: String,
-}
-
-impl Settings {
-    /// Reads a scenario file.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such file, or it is not TOML, or holds what is not known.
-    pub fn read(file: &std::path::Path) -> Result<Self, FileError> {
-        let error = |message: String| FileError {
-            file: file.display().to_string(),
-            message,
-        };
-        let text = std::fs::read_to_string(file).map_err(|cause| error(cause.to_string()))?;
-        toml::from_str(&text).map_err(|cause| {
-            let line = cause
-                .span()
-                .map(|span| text[..span.start].lines().count().max(1));
-            let line = line
-                .map(|line| format!("line {line}: "))
-                .unwrap_or_default();
-            // The library's own text shows the source over several lines.
-            error(format!("{line}{}", cause.message().replace('\n', "; ")))
-        })
-    }
-
-    /// The same without what may be secret, for files that are passed on: passwords in the broker's URL,
-    /// values of headers, credentials, queries of targets.
-    #[must_use]
-    pub fn without_secrets(&self) -> Self {
-        const HIDDEN: &str = "(hidden)";
-        let mut shown = self.clone();
-        for target in &mut shown.target {
-            if let Some(at) = target.find('?') {
-                target.truncate(at);
-            }
-        }
-        for header in &mut shown.header {
-            let name = header.split(':').next().unwrap_or_default();
-            *header = format!("{name}: {HIDDEN}");
-        }
-        shown.auth = shown.auth.map(|_| HIDDEN.to_owned());
-        shown.broker =
-            shown
-                .broker
-                .map(|url| match (url.split_once("://"), url.rsplit_once('@')) {
-                    (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{HIDDEN}@{rest}"),
-                    _ => url,
-                });
-        shown
-    }
-
-    /// These settings where they say something, else those of `file`.
-    #[must_use]
-    pub fn over(self, file: &Self) -> Self {
-        // Both hold only what was said, so one map can be laid over the other.
-        let overlay = |mut below: serde_json::Value, above: serde_json::Value| {
-            if let (Some(below), serde_json::Value::Object(above)) = (below.as_object_mut(), above)
-            {
-                below.extend(above);
-            }
-            below
-        };
-        let merged = match (serde_json::to_value(file), serde_json::to_value(&self)) {
-            (Ok(below), Ok(above)) => serde_json::from_value(overlay(below, above)),
-            _ => return self,
-        };
-        merged.unwrap_or(self)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flags_win_over_the_file() {
-        let file: Settings =
-            toml::from_str("scenario = \"echo\"\nclients = 5\nduration = \"3s\"\nserver-pid = [1]")
-                .expect("valid");
-        let flags = Settings {
-            clients: Some(7),
-            ..Settings::default()
-        };
-        let merged = flags.over(&file);
-        assert_eq!(merged.clients, Some(7));
-        assert_eq!(merged.duration, Some(Span::seconds(3)));
-        assert_eq!(merged.scenario, Some(Scenario::Echo));
-        assert_eq!(merged.server_pid, [1]);
-    }
-
-    #[test]
-    fn secrets_are_not_passed_on() {
-        let settings: Settings = toml::from_str(
-            "target = [\"http://h/?token=secret\"]\nbroker = \"redis://u:secret@h:1\"\n\
-             header = [\"Cookie: secret\"]\nauth = '{\"t\":\"secret\"}'",
-        )
-        .expect("valid");
-        let shown = toml::to_string(&settings.without_secrets()).expect("TOML");
-        assert!(!shown.contains("secret"), "{shown}");
-        assert!(
-            shown.contains("@h:1") && shown.contains("Cookie"),
-            "{shown}"
-        );
-    }
-
-    #[test]
-    fn unknown_settings_are_refused() {
-        assert!(toml::from_str::<Settings>("client = 5").is_err());
-        assert!(toml::from_str::<Settings>("duration = \"5\"").is_err());
-    }
 }

@@ -55,7 +55,10 @@ impl Target {
             host: host.trim_matches(['[', ']']).to_owned(),
             port: url.port().unwrap_or(if tls { 443 } else { 80 }),
             path: path.to_owned(),
-            query: url.query().map(str::to_owned),
+            // The URL's own rules escape the braces of places.
+            query: url
+                .query()
+                .map(|query| query.replace("%7B", "{").replace("%7D", "}")),
         })
     }
 
@@ -69,11 +72,11 @@ impl Target {
         }
     }
 
-    /// Path and query of a request of Engine.IO 4.
+    /// Path and query of a request of Engine.IO 4; `query` comes first, if there is any.
     #[must_use]
-    pub fn request(&self, transport: &str, sid: Option<&str>) -> String {
+    pub fn request(&self, query: Option<&str>, transport: &str, sid: Option<&str>) -> String {
         let mut out = format!("{}?", self.path);
-        if let Some(query) = &self.query {
+        if let Some(query) = query {
             out.push_str(query);
             out.push('&');
         }
@@ -112,7 +115,7 @@ mod tests {
         }
         let target = Target::parse("http://h/?token=a").expect("valid");
         assert_eq!(
-            target.request("polling", Some("a/b")),
+            target.request(target.query.as_deref(), "polling", Some("a/b")),
             "/socket.io/?token=a&EIO=4&transport=polling&sid=a%2Fb"
         );
     }

@@ -1,6 +1,7 @@
 //! Arguments of events, with places for what differs from message to message.
 //!
-//! A template is a JSON array. Strings in it that are exactly one of the [`PLACES`] are filled in.
+//! A template is a JSON array. Strings in it that are exactly one of the [`PLACES`] are filled in with
+//! what belongs there: a number, or bytes. Within longer strings places are filled in as text.
 
 use bytes::Bytes;
 use socketio_core::payload::Payload;
@@ -94,7 +95,16 @@ impl Template {
     /// Whether the place occurs.
     #[must_use]
     pub fn has(&self, place: &str) -> bool {
-        self.values.iter().any(|value| holds(value, place))
+        let holds = |text: &str| text.contains(place);
+        self.values.iter().any(|value| any_text(value, &holds))
+    }
+
+    /// Whether the place occurs within a longer string.
+    #[must_use]
+    pub fn has_inside(&self, place: &str) -> bool {
+        self.values
+            .iter()
+            .any(|value| any_text(value, &|text| text != place && text.contains(place)))
     }
 
     /// The payload of `event` with everything filled in.
@@ -110,7 +120,12 @@ impl Template {
 fn check(value: &serde_json::Value) -> Result<(), TemplateError> {
     match value {
         serde_json::Value::String(text) => {
-            if text.starts_with('{') && text.ends_with('}') && !PLACES.contains(&text.as_str()) {
+            // A misspelt place would go unnoticed; braces with anything else in them are text.
+            let name = text
+                .strip_prefix('{')
+                .and_then(|text| text.strip_suffix('}'));
+            let is_name = name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_lowercase()));
+            if is_name && !PLACES.contains(&text.as_str()) {
                 return Err(TemplateError::UnknownPlace(text.clone()));
             }
             Ok(())
@@ -121,11 +136,11 @@ fn check(value: &serde_json::Value) -> Result<(), TemplateError> {
     }
 }
 
-fn holds(value: &Value, place: &str) -> bool {
+fn any_text(value: &Value, is: &dyn Fn(&str) -> bool) -> bool {
     match value {
-        Value::String(text) => text == place,
-        Value::Array(values) => values.iter().any(|value| holds(value, place)),
-        Value::Object(members) => members.iter().any(|(_, value)| holds(value, place)),
+        Value::String(text) => is(text),
+        Value::Array(values) => values.iter().any(|value| any_text(value, is)),
+        Value::Object(members) => members.iter().any(|(_, value)| any_text(value, is)),
         _ => false,
     }
 }
@@ -138,6 +153,7 @@ fn filled(value: &Value, fill: &Fill<'_>) -> Value {
             "{stamp}" => Value::String(fill.stamp.to_owned()),
             "{data}" => fill.data.map_or(Value::Null, Data::value),
             "{client}" => Value::UInt(u64::from(fill.client)),
+            text if text.contains('{') => Value::String(inside(text, fill)),
             _ => value.clone(),
         },
         Value::Array(values) => {
@@ -151,6 +167,19 @@ fn filled(value: &Value, fill: &Fill<'_>) -> Value {
         ),
         _ => value.clone(),
     }
+}
+
+/// A longer string with its places filled in.
+fn inside(text: &str, fill: &Fill<'_>) -> String {
+    let data = match fill.data {
+        Some(Data::Text(text)) => text.as_str(),
+        _ => "",
+    };
+    text.replace("{room}", fill.room)
+        .replace("{event}", fill.event)
+        .replace("{stamp}", fill.stamp)
+        .replace("{client}", &fill.client.to_string())
+        .replace("{data}", data)
 }
 
 #[cfg(test)]
@@ -175,6 +204,23 @@ mod tests {
         );
         assert_eq!(payload.attachments(), [Bytes::from_static(b"\x01")]);
         assert!(template.has("{stamp}") && !template.has("{event}"));
+    }
+
+    #[test]
+    fn places_are_filled_in_within_longer_strings() {
+        let template = Template::parse(r#"["{client}: {stamp} {data}","{client}","{a} {"]"#);
+        let template = template.expect("valid");
+        let data = Data::Text("abc".to_owned());
+        let fill = Fill {
+            stamp: "~lt.1.1.1.",
+            data: Some(&data),
+            client: 7,
+            ..Fill::default()
+        };
+        let payload = template.payload("say", &fill);
+        assert_eq!(payload.json(), r#"["say","7: ~lt.1.1.1. abc",7,"{a} {"]"#);
+        assert!(template.has("{stamp}") && template.has_inside("{stamp}"));
+        assert!(template.has("{client}") && !template.has("{room}"));
     }
 
     #[test]

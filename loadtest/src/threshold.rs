@@ -23,6 +23,25 @@ pub enum Quantity {
     Number(Number),
 }
 
+/// What a limit is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Time,
+    Bytes,
+    One,
+}
+
+impl Quantity {
+    const fn unit(self) -> Unit {
+        match self {
+            Self::Time(_, Statistic::Count) => Unit::One,
+            Self::Time(..) | Self::Number(Number::CpuPerDelivery) => Unit::Time,
+            Self::Number(Number::Rss | Number::RssPerClient) => Unit::Bytes,
+            Self::Number(_) => Unit::One,
+        }
+    }
+}
+
 /// A statistic of a histogram.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Statistic {
@@ -32,6 +51,8 @@ pub enum Statistic {
     Max,
     /// The mean.
     Mean,
+    /// How many there were; no duration.
+    Count,
 }
 
 /// Numbers that are no durations.
@@ -52,12 +73,19 @@ pub enum Number {
     DeliveredRate,
     AckedRate,
     Clients,
+    Connections,
+    Churned,
+    SlowClosed,
     CpuPerDelivery,
+    Cores,
     Rss,
+    RssPerClient,
+    OwnCores,
+    OwnWait,
 }
 
 /// The names of the numbers.
-pub const NUMBERS: [(&str, Number); 16] = [
+pub const NUMBERS: [(&str, Number); 23] = [
     ("lost", Number::Lost),
     ("lost-unconfirmed", Number::LostUnconfirmed),
     ("missed", Number::Missed),
@@ -72,8 +100,15 @@ pub const NUMBERS: [(&str, Number); 16] = [
     ("delivered.rate", Number::DeliveredRate),
     ("acked.rate", Number::AckedRate),
     ("clients", Number::Clients),
+    ("connections", Number::Connections),
+    ("churned", Number::Churned),
+    ("slow-closed", Number::SlowClosed),
     ("cpu-per-delivery", Number::CpuPerDelivery),
+    ("cores", Number::Cores),
     ("rss", Number::Rss),
+    ("rss-per-client", Number::RssPerClient),
+    ("own-cores", Number::OwnCores),
+    ("own-wait", Number::OwnWait),
 ];
 
 impl Number {
@@ -90,6 +125,11 @@ impl Number {
                 | Self::Sent
                 | Self::Delivered
                 | Self::Acked
+                | Self::Clients
+                | Self::Connections
+                | Self::Churned
+                | Self::SlowClosed
+                | Self::Rss
         )
     }
 }
@@ -150,7 +190,7 @@ impl Threshold {
     pub fn is_beyond_hope(&self, value: f64) -> bool {
         let grows = match self.quantity {
             Quantity::Number(number) => number.grows(),
-            Quantity::Time(_, Statistic::Max) => true,
+            Quantity::Time(_, Statistic::Max | Statistic::Count) => true,
             Quantity::Time(..) => false,
         };
         grows
@@ -164,10 +204,10 @@ impl Threshold {
     /// A value in the unit of the quantity.
     #[must_use]
     pub fn show(&self, value: f64) -> String {
-        match self.quantity {
-            Quantity::Time(..) => units::micros(value),
-            Quantity::Number(Number::CpuPerDelivery) => units::micros(value),
-            Quantity::Number(_) => units::count(value),
+        match self.quantity.unit() {
+            Unit::Time => units::micros(value),
+            Unit::Bytes => units::bytes(value),
+            Unit::One => units::count(value),
         }
     }
 }
@@ -196,17 +236,21 @@ impl FromStr for Threshold {
             let numbers: Vec<&str> = NUMBERS.iter().map(|(name, _)| *name).collect();
             error(format!(
                 "there is no `{name}`; there are connect, upgrade, first, ack, delivery and lag with \
-                 .p50, .p99.9, .max or .mean, and {}",
+                 .p50, .p99.9, .max, .mean or .count, and {}",
                 numbers.join(", ")
             ))
         })?;
-        let limit = match quantity {
-            Quantity::Time(..) | Quantity::Number(Number::CpuPerDelivery) => {
+        let limit = match quantity.unit() {
+            Unit::Time => {
                 let span: Result<Span, _> = value.parse();
                 span.map(|span| span.0.as_secs_f64() * 1e6)
                     .map_err(|cause| error(cause.to_string()))?
             }
-            Quantity::Number(_) => {
+            Unit::Bytes => {
+                let bytes = units::parse_bytes(value);
+                bytes.map_err(|cause| error(cause.to_string()))?
+            }
+            Unit::One => {
                 let number: Option<f64> = value.parse().ok();
                 let number = number.filter(|number| number.is_finite());
                 number.ok_or_else(|| error(format!("`{value}` is no number")))?
@@ -230,6 +274,7 @@ fn quantity(name: &str) -> Option<Quantity> {
     let statistic = match statistic {
         "max" => Statistic::Max,
         "mean" => Statistic::Mean,
+        "count" => Statistic::Count,
         percentile => {
             let percentile: f64 = percentile.strip_prefix('p')?.parse().ok()?;
             if !(0.0..=100.0).contains(&percentile) {
@@ -258,6 +303,10 @@ mod tests {
         assert!(threshold("ack.p99.9 <= 1ms").holds(1000.0));
         assert!(threshold("errors!=0").holds(2.0));
         assert_eq!(threshold("ack.max<1s").show(2_000_000.0), "2 s");
+        assert!(threshold("connect.count>=100").holds(100.0));
+        assert!(threshold("rss<1.5GB").holds(1.4e9) && threshold("rss>1MiB").holds(1_048_577.0));
+        assert_eq!(threshold("rss-per-client<20kB").show(12_345.0), "12.3 kB");
+        assert_eq!(threshold("own-cores<0.5").show(0.25), "0.25");
     }
 
     #[test]
@@ -282,6 +331,9 @@ mod tests {
             "delivery.p99<5",
             "lost==x",
             "lost==inf",
+            "rss<5s",
+            "rss<-1MB",
+            "ack.count<5ms",
         ] {
             let error = text.parse::<Threshold>().expect_err(text).to_string();
             assert!(

@@ -113,6 +113,40 @@ pub fn micros(value: f64) -> String {
     format!("{} {unit}", digits(value))
 }
 
+/// Bytes in the unit that reads best, with three digits; units are powers of 1000.
+#[must_use]
+pub fn bytes(value: f64) -> String {
+    match value.abs() {
+        v if v < 1e3 => format!("{} B", digits(value)),
+        v if v < 1e6 => format!("{} kB", digits(value / 1e3)),
+        v if v < 1e9 => format!("{} MB", digits(value / 1e6)),
+        _ => format!("{} GB", digits(value / 1e9)),
+    }
+}
+
+/// Reads a number of bytes: `2048`, `500kB`, `1.5GB`, `64MiB`.
+///
+/// # Errors
+///
+/// When it is none.
+pub fn parse_bytes(text: &str) -> Result<f64, ParseError> {
+    let error = || ParseError::new(text, "size; write 2048, 500kB, 64MiB or 1.5GB");
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let number: f64 = number.parse().map_err(|_| error())?;
+    let scale = match unit.trim() {
+        "" | "B" => 1.0,
+        "kB" | "KB" => 1e3,
+        "MB" => 1e6,
+        "GB" => 1e9,
+        "KiB" => 1024.0,
+        "MiB" => 1_048_576.0,
+        "GiB" => 1_073_741_824.0,
+        _ => return Err(error()),
+    };
+    Ok(number * scale)
+}
+
 /// A count in three or four digits: `950`, `12.4k`, `3.21M`.
 #[must_use]
 pub fn count(value: f64) -> String {
@@ -122,6 +156,23 @@ pub fn count(value: f64) -> String {
         v if v < 1e9 => format!("{}M", digits(value / 1e6)),
         _ => format!("{}G", digits(value / 1e9)),
     }
+}
+
+/// A time in seconds since 1970 as `2026-11-21 19:40:12 UTC`.
+#[must_use]
+pub fn utc(seconds: u64) -> String {
+    let (day, rest) = (seconds / 86_400, seconds % 86_400);
+    // The civil calendar in years that begin in March, so that the leap day comes last.
+    let shifted = day + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let march = (5 * of_year + 2) / 153;
+    let date = of_year - (153 * march + 2) / 5 + 1;
+    let month = if march < 10 { march + 3 } else { march - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year}-{month:02}-{date:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
 fn digits(value: f64) -> String {
@@ -138,6 +189,19 @@ fn digits(value: f64) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, date) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_795_290_012, "2026-11-21 19:40:12 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(utc(seconds), date);
+        }
+    }
 
     #[test]
     fn durations_are_read_with_their_units() {

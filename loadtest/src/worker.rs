@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use socketio_core::frame::Frame;
-use socketio_emitter::{Emitter, EmitterConfig};
+use socketio_emitter::{ConnectError, Emitter, EmitterConfig};
 use tokio::sync::{Notify, mpsc};
 
 use crate::audit::{AuditTotals, Ledger};
-use crate::clock::{Alarm, cpu_seconds, now, waited_seconds};
+use crate::clock::{Alarm, cpu_seconds, now, resident_bytes, waited_seconds};
 use crate::exit::Failure;
 use crate::load::{ClientEvent, Command, Load};
 use crate::measure::{Second, Stage};
-use crate::net::{self, Connector, Host, Link, NetError};
+use crate::net::{self, Caller, Connector, Host, Link, NetError};
 use crate::plan::{Broker, Plan, Share};
 use crate::session::SessionEvent;
 
@@ -134,7 +134,12 @@ async fn connect_emitter(broker: &Broker) -> Result<Emitter, Failure> {
     }
     Emitter::connect_with(config).await.map_err(|error| {
         let source = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        Failure::unavailable(format!("{error}{}", source.unwrap_or_default()))
+        let source = source.unwrap_or_default();
+        let url = crate::settings::without_password(&broker.url);
+        match error {
+            ConnectError::Broker(_) => Failure::unavailable(format!("{url}: {error}{source}")),
+            _ => Failure::usage(format!("--broker {url}: {error}{source}")),
+        }
     })
 }
 
@@ -164,6 +169,8 @@ struct Ticks {
     waited: f64,
     best: u32,
     progress: u64,
+    /// When the leader was told of it.
+    told: u64,
     patience: u64,
 }
 
@@ -175,7 +182,11 @@ impl Ticks {
             waited: waited_seconds(),
             best: 0,
             progress: now(),
-            patience: plan.connect_timeout.as_micros() + 2 * SECOND,
+            told: 0,
+            patience: plan.connect_timeout.as_micros()
+                + 2 * SECOND
+                + plan.connect_rate.map_or(0, |rate| (3e6 / rate) as u64)
+                    * u64::from(plan.processes),
         }
     }
 
@@ -214,9 +225,10 @@ impl Ticks {
         let used = cpu - std::mem::replace(&mut self.cpu, cpu);
         let waited = waited_seconds();
         let idle = waited - std::mem::replace(&mut self.waited, waited);
-        Report::Second(Box::new(
-            shell.load.borrow_mut().take_second(time, used, idle),
-        ))
+        let rss = resident_bytes();
+        let mut second = shell.load.borrow_mut().take_second(time, used, idle);
+        second.rss = rss;
+        Report::Second(Box::new(second))
     }
 
     fn tick(
@@ -228,6 +240,8 @@ impl Ticks {
         let mut reports = Vec::new();
         if time >= self.second {
             reports.push(self.take(shell, time));
+            let links = shell.links.borrow();
+            links.iter().flatten().for_each(|link| link.check(time));
             // A pause of the process leaves out seconds.
             self.second += SECOND * ((time - self.second) / SECOND + 1);
         }
@@ -238,14 +252,15 @@ impl Ticks {
                     self.best = ready;
                     self.progress = time;
                 }
-                reports.push(Report::Progress(ready, wanted));
-                let stuck = time.saturating_sub(self.progress) > self.patience;
-                if ready >= wanted || stuck {
-                    if shell.load.borrow().never_ready() && wanted > 0 {
-                        return Err(Failure::unavailable(
-                            "no client could connect and join its rooms",
-                        ));
-                    }
+                if time >= self.told + LOOK {
+                    self.told = time;
+                    reports.push(Report::Progress(ready, wanted));
+                }
+                let stuck = ready < wanted && time.saturating_sub(self.progress) > self.patience;
+                if stuck {
+                    return Err(shell.stuck(ready, wanted));
+                }
+                if ready >= wanted {
                     reports.push(self.take(shell, time));
                     reports.push(Report::Ready);
                     *state = State::Waiting;
@@ -291,13 +306,40 @@ impl Ticks {
 }
 
 impl Shell {
+    /// Why not all take part.
+    fn stuck(&self, ready: u32, wanted: u32) -> Failure {
+        let load = self.load.borrow();
+        let cause = load.most_frequent_error();
+        let acks = self.plan.has_rooms() && self.plan.events.join_ack && load.has_joining();
+        let hint = match &self.plan.events.join {
+            Some(join) if acks => format!(
+                " (does the server acknowledge `{}`? see --join-event and --join-ack)",
+                join.event
+            ),
+            _ => String::new(),
+        };
+        let own = cause.is_some_and(|cause| cause.contains(net::OWN_LIMIT));
+        let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+        let text = match ready {
+            0 => format!("no client could connect and join its rooms{cause}{hint}"),
+            _ => {
+                format!("{ready} of {wanted} clients are connected, and no more come{cause}{hint}")
+            }
+        };
+        if own {
+            Failure::system(text)
+        } else {
+            Failure::unavailable(text)
+        }
+    }
+
     /// Does what the load wants done.
     fn act(self: &Rc<Self>) {
         loop {
             let command = self.load.borrow_mut().next_command();
             let Some(command) = command else { return };
             match command {
-                Command::Connect(client) => self.connect(client),
+                Command::Connect(client, target) => self.connect(client, target),
                 Command::Close(client) => self.with_link(client, Link::close),
                 Command::Send(client, frame) => self.send(client, frame),
                 Command::Pause(client, paused) => self.with_link(client, |link| link.pause(paused)),
@@ -344,17 +386,26 @@ impl Shell {
         }
     }
 
-    fn connect(self: &Rc<Self>, client: u32) {
+    fn connect(self: &Rc<Self>, client: u32, target: usize) {
         let link = Rc::new(Link::default());
         self.links.borrow_mut()[client as usize] = Some(Rc::clone(&link));
         let shell = Rc::clone(self);
         // One task for each client; it ends with its connection.
         tokio::task::spawn_local(async move {
-            let global = shell.share.global(client);
-            let end = net::run(&shell.plan, &shell.connector, &shell, &link, client, global).await;
+            let caller = Caller {
+                local: client,
+                global: shell.share.global(client),
+                target,
+            };
+            let end = net::run(&shell.plan, &shell.connector, &shell, &link, caller).await;
             shell.links.borrow_mut()[client as usize] = None;
+            let targets = &shell.plan.targets;
             let cause = match end {
                 NetError::Planned => None,
+                // Whose fault it is, if that is not plain.
+                error if targets.len() > 1 => {
+                    Some(format!("{}: {error}", targets[target].authority()))
+                }
                 error => Some(error.to_string()),
             };
             shell.happened(client, ClientEvent::Ended(cause));
@@ -374,7 +425,8 @@ impl Shell {
             .flatten()
             .for_each(|link| link.close());
         // The tasks have a moment to say good-bye.
-        for _ in 0..3 {
+        let deadline = now() + 2 * SECOND;
+        while now() < deadline && self.links.borrow().iter().any(Option::is_some) {
             tokio::task::yield_now().await;
         }
         if let Some(emitter) = &self.emitter {

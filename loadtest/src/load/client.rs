@@ -84,6 +84,8 @@ pub(super) struct Client {
     /// Nothing came since it should have connected.
     pub(super) first: bool,
     pub(super) attempts: u32,
+    /// How often it has moved on to another target.
+    pub(super) moves: u32,
     pub(super) next_ack: u64,
     pub(super) pending: VecDeque<Pending>,
     pub(super) rooms: Box<[Membership]>,
@@ -112,6 +114,7 @@ impl Client {
             since: 0,
             first: true,
             attempts: 0,
+            moves: 0,
             next_ack: 0,
             pending: VecDeque::new(),
             rooms,

@@ -8,7 +8,11 @@ use super::client::{Life, Membership, Pending, Purpose};
 use super::{ClientEvent, Command, Load, MAX_CONNECTING};
 use crate::measure::{Measure, Stage};
 use crate::plan::Message;
+use crate::stamp::Stamp;
 use crate::template::Fill;
+
+/// A cause of errors.
+pub(super) const NOT_JOINED: &str = "joining a room was not acknowledged in time";
 
 impl Load {
     /// Takes what happened to a client.
@@ -64,7 +68,6 @@ impl Load {
         known.life = Life::Ready;
         let slow = known.slow;
         self.ready += 1;
-        self.ever_ready += 1;
         if slow && self.is_sending() {
             self.pause(client);
         }
@@ -146,11 +149,16 @@ impl Load {
             return;
         };
         let refused = refusal(payload);
+        // Servers that give back what they got give back the right thing.
+        let answered = Stamp::find(payload.json()).map_or(id.0 + 1, |stamp| stamp.sequence);
         if let Some(cause) = &refused {
             self.counters.error(format!("the server answered: {cause}"));
         }
         match pending.purpose {
             Purpose::Echo => {
+                if answered != id.0 + 1 {
+                    self.counters.error("an acknowledgement of another message");
+                }
                 self.counters.acked += 1;
                 self.audit.reordered += u64::from(overtook);
                 self.record(Measure::Ack, now.saturating_sub(pending.due));
@@ -178,7 +186,7 @@ impl Load {
             let known = &mut self.clients[client as usize];
             let since = now.saturating_sub(known.since);
             let late = match known.life {
-                Life::Joining if since > joining => Some("rooms were not joined in time"),
+                Life::Joining if since > joining => Some(NOT_JOINED),
                 // The task has its own limit until the transport is open.
                 Life::Connecting if since > 2 * joining => {
                     Some("the namespace was not connected in time")
@@ -285,13 +293,15 @@ impl Load {
         self.pump(now);
     }
 
-    /// As Socket.IO's own clients: a delay that doubles, with chance.
+    /// As Socket.IO's own clients: a delay that doubles, with chance. As behind a balancer, another
+    /// target has its turn.
     fn reconnect(&mut self, now: u64, client: u32) {
         let first = self.plan.reconnect_delay.as_micros() as f64;
         let longest = self.plan.reconnect_delay_max.as_micros() as f64;
         let known = &mut self.clients[client as usize];
         let delay = (first * 2f64.powi(known.attempts.min(20) as i32)).min(longest);
         known.attempts += 1;
+        known.moves = known.moves.wrapping_add(1);
         known.life = Life::Waiting;
         // Half of it more or less.
         let delay = delay * (0.5 + self.rng.fraction());
@@ -325,8 +335,9 @@ impl Load {
             known.since = now;
             known.next_ack = 0;
             known.paused = false;
+            let target = self.plan.target_of(known.global, known.moves);
             self.connecting += 1;
-            self.commands.push_back(Command::Connect(client));
+            self.commands.push_back(Command::Connect(client, target));
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::audit::{Publisher, Unconfirmed};
 use crate::plan::{Plan, Share};
 use crate::settings::Scenario;
 use crate::stamp::Stamp;
-use crate::template::{Fill, Template};
+use crate::template::Fill;
 
 /// A message in a closed loop.
 #[derive(Debug, Clone, Copy)]
@@ -123,15 +123,12 @@ impl Load {
                 self.send(client, &message.event, &payload, pending);
             }
             None => {
-                // The emitter names the event itself.
-                if let Ok(template) = Template::parse(r#"["{stamp}","{data}"]"#) {
-                    let payload = template.payload(&plan.events.name, &fill);
-                    self.commands.push_back(Command::Emit {
-                        room,
-                        sequence,
-                        payload,
-                    });
-                }
+                let payload = plan.events.emit.payload(&plan.events.name, &fill);
+                self.commands.push_back(Command::Emit {
+                    room,
+                    sequence,
+                    payload,
+                });
             }
         }
         true

@@ -18,9 +18,12 @@ impl Load {
         room.state = RoomState::Joining;
         let number = room.number;
         let plan = std::sync::Arc::clone(&self.plan);
-        let purpose = plan.events.join_ack.then_some(Purpose::Join(at as u32));
-        self.send_about_room(now, client, number, &plan.events.join, purpose);
-        if !plan.events.join_ack {
+        let acks = plan.events.join_ack && plan.events.join.is_some();
+        let purpose = acks.then_some(Purpose::Join(at as u32));
+        if let Some(join) = &plan.events.join {
+            self.send_about_room(now, client, number, join, purpose);
+        }
+        if !acks {
             self.joined(now, client, at);
         }
     }

@@ -160,7 +160,7 @@ impl Load {
         let known = &self.clients[client as usize];
         let stamp = Stamp {
             publisher: known.global,
-            sequence: 0,
+            sequence: known.next_ack + 1,
             due,
         };
         let stamp = stamp.encode();

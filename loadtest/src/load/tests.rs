@@ -71,7 +71,7 @@ impl World {
     fn act(&mut self) {
         while let Some(command) = self.load.next_command() {
             match command {
-                Command::Connect(client) => self.later(2 * MS, client, ClientEvent::Connected),
+                Command::Connect(client, _) => self.later(2 * MS, client, ClientEvent::Connected),
                 Command::Close(client) => {
                     self.forget(client);
                     self.later(MS, client, ClientEvent::Ended(None));

@@ -1,22 +1,26 @@
 //! [`Connector`]: from a client's number to a connection.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
-use super::NetError;
 use super::stream::Stream;
+use super::{Caller, NetError, tls};
 use crate::plan::Plan;
 use crate::target::Target;
 
-/// Clients of one source address: fewer than the some 28,000 ports that a kernel gives out, since
-/// those of earlier connections rest for a minute.
-const CLIENTS_PER_SOURCE: u32 = 20_000;
+/// Connections that a process makes without thinking of source addresses. Beyond it, those that were
+/// closed may hold most of the some 28,000 ports that a kernel gives out, for a minute each.
+const FEW: u64 = 4_000;
+/// Addresses of this machine to connect from: all of 127.0.0.0/8 is ours.
+const LOCAL_SOURCES: u8 = 250;
+/// Sources that are tried for one connection.
+const TRIES: usize = 8;
 
 /// A target that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +34,7 @@ pub enum ConnectorError {
         cause: io::Error,
     },
     /// No authorities to trust.
-    #[error("no certificates of authorities: {0}")]
+    #[error("{0}")]
     Authorities(String),
 }
 
@@ -40,7 +44,10 @@ pub struct Connector {
     addresses: Vec<Vec<SocketAddr>>,
     tls: Option<Arc<rustls::ClientConfig>>,
     sources: Vec<IpAddr>,
-    per_source: bool,
+    /// Whether the sources are ours to take or leave.
+    optional: bool,
+    /// Connections so far; they take turns.
+    made: Cell<u64>,
 }
 
 impl Connector {
@@ -48,8 +55,8 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// When a name has no address, or the file of the authority cannot be read.
-    pub async fn new(plan: &Plan, ca: Option<&Path>) -> Result<Self, ConnectorError> {
+    /// When a name has no address, or there is no authority to trust.
+    pub async fn new(plan: &Plan) -> Result<Self, ConnectorError> {
         let mut addresses = Vec::new();
         for target in &plan.targets {
             let lookup = |cause| ConnectorError::Lookup {
@@ -65,80 +72,73 @@ impl Connector {
             }
             addresses.push(found);
         }
-        let tls = plan.targets.iter().any(|target| target.tls);
-        let tls = if tls {
-            Some(Arc::new(client_config(ca)?))
-        } else {
-            None
+        let tls = match plan.has_tls() {
+            true => Some(tls::client_config(&plan.trust)?),
+            false => None,
         };
         let local = addresses
             .iter()
             .flatten()
             .all(|address| matches!(address.ip(), IpAddr::V4(address) if address.is_loopback()));
-        let needed = plan.timetable.most_clients().div_ceil(CLIENTS_PER_SOURCE);
-        let per_source = plan.sources.is_empty();
-        let sources = if !per_source {
+        let optional = plan.sources.is_empty();
+        let sources = if !optional {
             plan.sources.clone()
-        } else if local && needed > 1 {
-            // All of 127.0.0.0/8 is ours; a byte holds more sources than descriptors allow.
-            (1..=needed.min(254))
-                .map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last as u8)))
+        } else if local && cfg!(target_os = "linux") {
+            let last = 1..=LOCAL_SOURCES;
+            last.map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)))
                 .collect()
         } else {
             Vec::new()
         };
+        let many = u64::from(plan.timetable.most_clients() / plan.processes) > FEW;
         Ok(Self {
             addresses,
             tls,
             sources,
-            per_source,
+            optional,
+            made: Cell::new(if many { FEW } else { 0 }),
         })
     }
 
-    /// The target of a client: in turns.
-    #[must_use]
-    pub fn target<'a>(&self, plan: &'a Plan, client: u32) -> &'a Target {
-        &plan.targets[client as usize % plan.targets.len()]
-    }
-
-    fn source(&self, client: u32) -> Option<IpAddr> {
-        let turn = if self.per_source {
-            client / CLIENTS_PER_SOURCE
-        } else {
-            client
-        };
-        let at = (turn as usize).checked_rem(self.sources.len())?;
-        self.sources.get(at).copied()
+    /// Where the next connection comes from; none: the kernel chooses.
+    fn sources(&self) -> Vec<Option<IpAddr>> {
+        let made = self.made.get();
+        self.made.set(made.wrapping_add(1));
+        let all = self.sources.len();
+        let turn = |at: usize| self.sources[(made as usize).wrapping_add(at) % all];
+        let turns = (0..all.min(TRIES)).map(|at| Some(turn(at)));
+        // Also of another process's connections there may be too many.
+        let free = self.optional && (made < FEW || all == 0);
+        let first = free.then_some(None);
+        first.into_iter().chain(turns).collect()
     }
 
     /// Connects a client with its target.
-    pub(super) async fn connect(&self, plan: &Plan, client: u32) -> Result<Stream, NetError> {
-        let at = client as usize % plan.targets.len();
-        let target = &plan.targets[at];
-        let io = |error| NetError::Io("connect", error);
-        let mut last = io::Error::other("no address");
-        for address in &self.addresses[at] {
-            match self.tcp(*address, self.source(client)).await {
-                Ok(stream) => return self.secured(stream, target).await,
-                Err(error) => last = error,
+    pub(super) async fn connect(&self, plan: &Plan, caller: Caller) -> Result<Stream, NetError> {
+        let mut last = NetError::Io("connect", io::Error::other("no address"));
+        for address in &self.addresses[caller.target] {
+            for source in self.sources() {
+                match tcp(*address, source).await {
+                    Ok(stream) => {
+                        return self.secured(stream, &plan.targets[caller.target]).await;
+                    }
+                    // Another source may have a port.
+                    Err(error) if is_own_limit(&error) => last = NetError::Own(error),
+                    Err(error) => {
+                        last = NetError::Io("connect", error);
+                        break;
+                    }
+                }
             }
         }
-        Err(io(last))
+        Err(last)
     }
 
-    async fn tcp(&self, address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4()) {
-            // Ports of earlier connections may still rest.
-            socket.set_reuseaddr(true)?;
-            socket.bind(SocketAddr::new(source, 0))?;
-        }
-        let stream = socket.connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    /// Connects with a server that is no target of clients.
+    pub(super) async fn connect_to(&self, target: &Target) -> Result<Stream, NetError> {
+        let stream = TcpStream::connect((target.host.as_str(), target.port)).await;
+        let stream = stream.map_err(|error| NetError::Io("connect", error))?;
+        self.secured(stream, target).await
     }
 
     async fn secured(&self, stream: TcpStream, target: &Target) -> Result<Stream, NetError> {
@@ -147,38 +147,36 @@ impl Connector {
         };
         let name = ServerName::try_from(target.host.clone());
         let name = name.map_err(|error| NetError::Io("TLS", io::Error::other(error)))?;
-        let stream = TlsConnector::from(Arc::clone(tls))
-            .connect(name, stream)
-            .await;
-        Ok(Stream::Tls(Box::new(
-            stream.map_err(|error| NetError::Io("TLS", error))?,
-        )))
+        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
+        let stream = stream.await.map_err(|error| NetError::Io("TLS", error))?;
+        Ok(Stream::Tls(Box::new(stream)))
     }
 }
 
-fn client_config(ca: Option<&Path>) -> Result<rustls::ClientConfig, ConnectorError> {
-    let mut roots = rustls::RootCertStore::empty();
-    if let Some(file) = ca {
-        let error = |cause: &dyn std::fmt::Display| {
-            ConnectorError::Authorities(format!("{}: {cause}", file.display()))
-        };
-        let certificates = CertificateDer::pem_file_iter(file).map_err(|cause| error(&cause))?;
-        for certificate in certificates {
-            let certificate = certificate.map_err(|cause| error(&cause))?;
-            roots.add(certificate).map_err(|cause| error(&cause))?;
-        }
-    } else {
-        for certificate in rustls_native_certs::load_native_certs().certs {
-            // A few that cannot be read are no reason to stop.
-            let _ = roots.add(certificate);
-        }
+async fn tcp(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4()) {
+        // Without SO_REUSEADDR, so that no port is taken that still rests.
+        socket.bind(SocketAddr::new(source, 0))?;
     }
-    if roots.is_empty() {
-        return Err(ConnectorError::Authorities("none found".to_owned()));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions();
-    let builder = builder.map_err(|cause| ConnectorError::Authorities(cause.to_string()))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// No port is free at the source, or no descriptor.
+fn is_own_limit(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let ports = matches!(
+        error.kind(),
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse
+    );
+    let files = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    ports
+        || error
+            .raw_os_error()
+            .is_some_and(|code| files.contains(&code))
 }

@@ -9,9 +9,9 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 
-use super::NetError;
 use super::connect::Connector;
 use super::stream::Stream;
+use super::{Caller, NetError};
 use crate::plan::Plan;
 use crate::target::Target;
 
@@ -22,16 +22,16 @@ const MAX_BODY: usize = 64 << 20;
 pub(super) struct Http<'a> {
     plan: &'a Plan,
     connector: &'a Connector,
-    client: u32,
+    caller: Caller,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl<'a> Http<'a> {
-    pub(super) const fn new(plan: &'a Plan, connector: &'a Connector, client: u32) -> Self {
+    pub(super) const fn new(plan: &'a Plan, connector: &'a Connector, caller: Caller) -> Self {
         Self {
             plan,
             connector,
-            client,
+            caller,
             sender: None,
         }
     }
@@ -60,13 +60,13 @@ impl<'a> Http<'a> {
         } else {
             "post"
         };
-        let target = self.connector.target(self.plan, self.client);
+        let target = &self.plan.targets[self.caller.target];
         let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, target.authority());
         for (name, value) in &self.plan.headers {
-            request = request.header(name, value);
+            request = request.header(name, self.plan.text_for(value, self.caller.global));
         }
         if !cookie.is_empty() {
             request = request.header(COOKIE, cookie);
@@ -82,7 +82,7 @@ impl<'a> Http<'a> {
             None => false,
         };
         if !usable {
-            let stream = self.connector.connect(self.plan, self.client).await?;
+            let stream = self.connector.connect(self.plan, self.caller).await?;
             self.sender = Some(sender(stream).await?);
         }
         let Some(sender) = &mut self.sender else {
@@ -139,16 +139,19 @@ fn http_error(error: &hyper::Error) -> NetError {
     NetError::Http(error.to_string())
 }
 
-/// The body behind a plain `http://` URL, for the page with metrics.
+/// The body behind a URL, for the page with metrics.
 ///
 /// # Errors
 ///
 /// With what went wrong.
-pub async fn get(target: &Target, path: &str) -> Result<Bytes, NetError> {
-    let stream = tokio::net::TcpStream::connect((target.host.as_str(), target.port)).await;
-    let stream = stream.map_err(|error| NetError::Io("connect", error))?;
-    let mut sender = sender(Stream::Tcp(stream)).await?;
-    let request = Request::get(path).header(HOST, target.authority());
+pub async fn get(connector: &Connector, target: &Target) -> Result<Bytes, NetError> {
+    let stream = connector.connect_to(target).await?;
+    let mut sender = sender(stream).await?;
+    let query = target.query.iter().map(|query| format!("?{query}"));
+    let path = format!("{}{}", target.path, query.collect::<String>());
+    let request = Request::get(path)
+        .header(HOST, target.authority())
+        .header(http::header::CONNECTION, "close");
     let request = request
         .body(Full::new(Bytes::new()))
         .map_err(|error| NetError::Http(error.to_string()))?;

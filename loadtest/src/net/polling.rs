@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::connect::Connector;
 use super::http::Http;
-use super::{Host, Link, NetError, websocket};
+use super::{Caller, Host, Link, NetError, websocket};
 use crate::plan::{Plan, Transport};
 use crate::session::Session;
 
@@ -29,21 +29,17 @@ pub(super) async fn drive<H: Host>(
     mut session: Session,
     host: &Rc<H>,
     link: &Link,
-    client: u32,
-    global: u32,
+    caller: Caller,
 ) -> NetError {
-    let target = connector.target(plan, global);
-    let http = Http::new(plan, connector, global);
-    let open = http.request(
-        Method::GET,
-        target.request("polling", None),
-        Bytes::new(),
-        String::new(),
-    );
-    let (http, opened) = match link.closed_or(timeout(plan.connect_timeout.0, open)).await {
-        None => return NetError::Planned,
-        Some(Err(_)) => return NetError::Timeout,
-        Some(Ok(opened)) => opened,
+    let client = caller.local;
+    let http = Http::new(plan, connector, caller);
+    let path = caller.request(plan, "polling", None);
+    let open = http.request(Method::GET, path, Bytes::new(), String::new());
+    let opened = link.unless_ended(timeout(plan.connect_timeout.0, open));
+    let (http, opened) = match opened.await {
+        Err(end) => return end,
+        Ok(Err(_)) => return NetError::Timeout,
+        Ok(Ok(opened)) => opened,
     };
     let (body, cookie) = match opened {
         Ok(opened) => opened,
@@ -56,10 +52,11 @@ pub(super) async fn drive<H: Host>(
         return NetError::Session(crate::session::SessionError::NoOpen);
     };
     let cookie = cookie.unwrap_or_default();
-    let path = target.request("polling", Some(&sid));
-    let wants_upgrade = plan.transport_of(global) == Transport::Upgrade && session.is_upgradable();
+    let path = caller.request(plan, "polling", Some(&sid));
+    let wants_upgrade =
+        plan.transport_of(caller.global) == Transport::Upgrade && session.is_upgradable();
 
-    let mut idle: Option<Http<'_>> = Some(Http::new(plan, connector, global));
+    let mut idle: Option<Http<'_>> = Some(Http::new(plan, connector, caller));
     let mut resting: Option<Http<'_>> = None;
     let mut get: Option<Exchange<'_>> = Some(Box::pin(http.request(
         Method::GET,
@@ -78,15 +75,15 @@ pub(super) async fn drive<H: Host>(
                 sid: &sid,
                 cookie: &cookie,
             };
-            let mut open = websocket::open(plan, connector, global, Some(session)).await?;
+            let mut open = websocket::open(plan, connector, caller, Some(session)).await?;
             open.probe().await?;
             Ok(open)
         }));
         begun = Instant::now();
     }
     loop {
-        if link.is_closed() {
-            return NetError::Planned;
+        if let Some(end) = link.end() {
+            return end;
         }
         let paused = link.is_paused();
         if let Some(mut open) = probed.take_if(|_| get.is_none() && post.is_none()) {
@@ -151,14 +148,14 @@ pub(super) async fn drive<H: Host>(
             }
             // With a request under way, what is queued waits for it.
             () = link.ready(paused), if idle.is_some() && probed.is_none() => {}
-            () = closed(link), if idle.is_none() || probed.is_some() => return NetError::Planned,
+            end = ended(link), if idle.is_none() || probed.is_some() => return end,
         }
     }
 }
 
-async fn closed(link: &Link) {
-    let never = std::future::pending::<()>();
-    link.closed_or(never).await;
+async fn ended(link: &Link) -> NetError {
+    let never = std::future::pending::<NetError>();
+    link.unless_ended(never).await.unwrap_or_else(|end| end)
 }
 
 /// The output of a future, if there is one.
@@ -202,6 +199,9 @@ fn feed(
             None => NetError::Stranger(error.to_string()),
         })?;
         let event = session.handle(packet, &mut |frame| link.send(frame))?;
+        if let Some(patience) = session.take_heard() {
+            link.heard(patience);
+        }
         if let Some(event) = event {
             host.event(client, event);
         }

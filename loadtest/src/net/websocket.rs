@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest as _, Sha1};
 use socketio_core::engine::Revision;
 use socketio_core::frame::Frame;
 use socketio_core::websocket::{
@@ -17,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 
 use super::connect::Connector;
 use super::stream::Stream;
-use super::{Host, Link, NetError};
+use super::{Caller, Host, Link, NetError};
 use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::session::{Session, SessionEvent};
@@ -51,23 +52,24 @@ pub(super) struct Upgrades<'a> {
 pub(super) async fn open(
     plan: &Plan,
     connector: &Connector,
-    client: u32,
+    caller: Caller,
     upgrades: Option<Upgrades<'_>>,
 ) -> Result<Open, NetError> {
-    let mut stream = connector.connect(plan, client).await?;
-    let target = connector.target(plan, client);
-    let mut rng = Rng::new(plan.seed ^ (u64::from(client) << 20) ^ u64::from(upgrades.is_some()));
+    let mut stream = connector.connect(plan, caller).await?;
+    let seed = u64::from(caller.global) << 20;
+    let mut rng = Rng::new(plan.seed ^ seed ^ u64::from(upgrades.is_some()));
     let mut key = [0; 16];
     key[..8].copy_from_slice(&rng.next().to_ne_bytes());
     key[8..].copy_from_slice(&rng.next().to_ne_bytes());
+    let key = STANDARD.encode(key);
     let mut head = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n",
-        target.request("websocket", upgrades.map(|session| session.sid)),
-        target.authority(),
-        STANDARD.encode(key),
+         Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n",
+        caller.request(plan, "websocket", upgrades.map(|session| session.sid)),
+        plan.targets[caller.target].authority(),
     );
     for (name, value) in &plan.headers {
+        let value = plan.text_for(value, caller.global);
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     if let Some(cookie) = upgrades
@@ -102,15 +104,43 @@ pub(super) async fn open(
         .get(9..12)
         .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
     match status {
-        Some(101) => Ok(Open {
-            stream,
-            decoder: FrameDecoder::new(Role::Client, MAX_MESSAGE),
-            rest: answer.split_off(end),
-            rng,
-        }),
-        Some(status) => Err(NetError::Status("handshake", status)),
-        None => Err(stranger()),
+        Some(101) => check_answer(&answer[..end], &key)?,
+        Some(status) => return Err(NetError::Status("handshake", status)),
+        None => return Err(stranger()),
     }
+    Ok(Open {
+        stream,
+        decoder: FrameDecoder::new(Role::Client, MAX_MESSAGE),
+        rest: answer.split_off(end),
+        rng,
+    })
+}
+
+/// RFC 6455, 4.1: what the answer must say, so that whoever gave it has understood the question.
+fn check_answer(head: &[u8], key: &str) -> Result<(), NetError> {
+    let wrong = |what: &str| NetError::Stranger(format!("its answer to the WebSocket has {what}"));
+    let head = std::str::from_utf8(head).map_err(|_| wrong("bytes that are no text"))?;
+    let value = |wanted: &str| {
+        let mut lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
+        let found = lines.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| value.trim())
+    };
+    match value("Upgrade") {
+        Some(protocol) if protocol.eq_ignore_ascii_case("websocket") => {}
+        _ => return Err(wrong("no `Upgrade: websocket`")),
+    }
+    match value("Sec-WebSocket-Accept") {
+        Some(accept) if accept == accept_of(key) => Ok(()),
+        Some(_) => Err(wrong("a wrong Sec-WebSocket-Accept")),
+        None => Err(wrong("no Sec-WebSocket-Accept")),
+    }
+}
+
+/// What a server answers to a key.
+fn accept_of(key: &str) -> String {
+    const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+    STANDARD.encode(digest)
 }
 
 fn stranger() -> NetError {
@@ -222,8 +252,10 @@ struct Driver<'a, H> {
 impl<H: Host> Driver<'_, H> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<NetError> {
         self.link.register(context);
-        if self.link.is_closed() {
-            return self.end(context);
+        match self.link.end() {
+            Some(NetError::Planned) => return self.end(context),
+            Some(end) => return Poll::Ready(end),
+            None => {}
         }
         if let Poll::Ready(Err(error)) = self.write(context) {
             return Poll::Ready(error);
@@ -321,10 +353,41 @@ impl<H: Host> Driver<'_, H> {
                     return Err(NetError::WebSocketClosed(reason.map(|(code, _)| code)));
                 }
             };
+            if let Some(patience) = self.session.take_heard() {
+                link.heard(patience);
+            }
             if let Some(event) = event {
                 self.host.event(self.client, event);
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_must_fit_its_question() {
+        // RFC 6455, 1.3.
+        let key = "dGhlIHNhbXBsZSBub25jZQ==";
+        assert_eq!(accept_of(key), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let first = "HTTP/1.1 101 Switching Protocols\r\n";
+        let check = |lines: &str| {
+            let head = format!("{first}{lines}\r\n\r\n");
+            check_answer(head.as_bytes(), key).map_err(|error| error.to_string())
+        };
+        let upgrade = "upgrade: WebSocket\r\nConnection: upgrade\r\n";
+        let good = format!("{upgrade}SEC-WEBSOCKET-ACCEPT:  s3pPLMBiTxaQ9kYGzzhZRbK+xOo= ");
+        assert_eq!(check(&good), Ok(()));
+        for (lines, part) in [
+            (upgrade.to_owned(), "no Sec-WebSocket-Accept"),
+            (good.replace("s3p", "S3p"), "a wrong Sec-WebSocket-Accept"),
+            (good.replace("WebSocket\r", "h2c\r"), "no `Upgrade"),
+        ] {
+            let error = check(&lines).expect_err("a wrong answer");
+            assert!(error.contains(part), "{error}");
+        }
     }
 }

@@ -10,21 +10,44 @@ use crate::settings::Settings;
 /// Sums up seconds of all processes.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Those that more is to come of.
     seconds: BTreeMap<(i64, u8), Merged>,
+    /// Those of before, in short: histograms take much memory.
+    past: Vec<Point>,
+    /// By process, the last second that it told.
+    last: Vec<Option<i64>>,
     totals: Hists,
     counters: Counters,
     audits: Vec<AuditTotals>,
     cpu: Vec<f64>,
     waited: Vec<f64>,
     measured: Vec<f64>,
+    full: Vec<u64>,
+    connecting: Vec<(f64, f64)>,
+    rss: Vec<f64>,
     clients: Vec<u64>,
     most: u64,
     sent: Rates,
 }
 
+/// A second, as the live view shows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Latest<'a> {
+    /// Seconds from the begin of sending.
+    pub at: i64,
+    /// The stage.
+    pub stage: Stage,
+    /// What happened.
+    pub counters: &'a Counters,
+    /// What was measured.
+    pub hists: &'a Hists,
+}
+
 #[derive(Debug)]
 struct Merged {
     stage: Stage,
+    /// By process, in seconds.
+    lengths: BTreeMap<usize, f64>,
     clients: BTreeMap<usize, u64>,
     counters: Counters,
     audit: AuditTotals,
@@ -41,6 +64,10 @@ impl Tally {
             cpu: vec![0.0; processes],
             waited: vec![0.0; processes],
             measured: vec![0.0; processes],
+            full: vec![0; processes],
+            connecting: vec![(0.0, 0.0); processes],
+            rss: vec![0.0; processes],
+            last: vec![None; processes],
             clients: vec![0; processes],
             ..Self::default()
         }
@@ -58,10 +85,16 @@ impl Tally {
             self.cpu[process] += second.cpu;
             self.waited[process] += second.waited;
             self.measured[process] += length;
+            self.full[process] += u64::from(length > 0.5 && second.cpu > 0.95 * length);
             self.sent.sent += second.counters.sent as f64;
             self.sent.delivered += second.counters.delivered as f64;
             self.sent.acked += second.counters.acked as f64;
         }
+        if stage == Stage::Connect {
+            let (cpu, time) = &mut self.connecting[process];
+            (*cpu, *time) = (*cpu + second.cpu, *time + length);
+        }
+        self.rss[process] = self.rss[process].max(second.rss);
         let mut counters = second.counters.clone();
         if !late {
             (counters.sent, counters.delivered, counters.acked) = (0, 0, 0);
@@ -83,12 +116,14 @@ impl Tally {
             .entry((at, stage as u8))
             .or_insert_with(|| Merged {
                 stage,
+                lengths: BTreeMap::new(),
                 clients: BTreeMap::new(),
                 counters: Counters::default(),
                 audit: AuditTotals::default(),
                 hists: Hists::new(),
                 cpu: 0.0,
             });
+        *merged.lengths.entry(process).or_default() += length;
         merged.clients.insert(process, second.clients);
         merged.counters.add(&second.counters);
         merged.cpu += if length > 0.05 {
@@ -101,6 +136,22 @@ impl Tally {
         }
         merged.audit = AuditTotals::default();
         self.audits.iter().for_each(|audit| merged.audit.add(audit));
+        self.last[process] = Some(at);
+        self.shorten();
+    }
+
+    /// What no process adds to any more needs no histograms.
+    fn shorten(&mut self) {
+        let Some(slowest) = self.last.iter().copied().min().flatten() else {
+            return;
+        };
+        while let Some(entry) = self.seconds.first_entry() {
+            if entry.key().0 >= slowest - 2 {
+                return;
+            }
+            let ((at, _), merged) = entry.remove_entry();
+            self.past.push(merged.point(at));
+        }
     }
 
     /// The audit so far, of all processes.
@@ -130,16 +181,22 @@ impl Tally {
 
     /// The last second that all processes have told, for the live view.
     #[must_use]
-    pub fn latest(&self) -> Option<(i64, &Counters, &Hists)> {
+    pub fn latest(&self) -> Option<Latest<'_>> {
         let all = self.audits.len();
         let complete = |(_, merged): &(_, &Merged)| {
             merged.clients.len() == all && merged.stage != Stage::Drain
         };
         let ((at, _), merged) = self.seconds.iter().rev().find(complete)?;
-        Some((*at, &merged.counters, &merged.hists))
+        Some(Latest {
+            at: *at,
+            stage: merged.stage,
+            counters: &merged.counters,
+            hists: &merged.hists,
+        })
     }
 
-    /// The outcome so far; what only the leader knows is still to be filled in.
+    /// The outcome so far, without [`points`](Self::points); what only the leader knows is still to be
+    /// filled in.
     #[must_use]
     pub fn outcome(&self, settings: &Settings) -> Outcome {
         let measured = self.measured();
@@ -158,15 +215,10 @@ impl Tally {
                 .map(|(part, length)| part / length);
             shares.fold(0.0, f64::max)
         };
-        let points = self.seconds.iter().map(|((at, _), merged)| Point {
-            at: *at,
-            stage: merged.stage,
-            clients: merged.clients.values().sum(),
-            counters: merged.counters.clone(),
-            audit: merged.audit,
-            latency: latencies(&merged.hists, false),
-            cpu: merged.cpu,
-        });
+        let connecting = self.connecting.iter();
+        let connecting = connecting
+            .filter(|(_, time)| *time > 0.5)
+            .map(|(cpu, time)| cpu / time);
         Outcome {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -181,14 +233,39 @@ impl Tally {
             },
             audit: self.audit(),
             latency: latencies(&self.totals, true),
-            seconds: points.collect(),
             generator: Generator {
                 processes: self.cpu.len() as u32,
                 busiest: highest(&self.cpu),
                 waited: highest(&self.waited),
-                bottleneck: Vec::new(),
+                full: self.full.iter().copied().max().unwrap_or(0),
+                connecting: connecting.fold(0.0, f64::max),
+                rss: self.rss.iter().sum(),
+                ..Generator::default()
             },
             ..Outcome::default()
+        }
+    }
+
+    /// Second by second.
+    #[must_use]
+    pub fn points(&self) -> Vec<Point> {
+        let open = self.seconds.iter();
+        let open = open.map(|((at, _), merged)| merged.point(*at));
+        self.past.iter().cloned().chain(open).collect()
+    }
+}
+
+impl Merged {
+    fn point(&self, at: i64) -> Point {
+        Point {
+            at,
+            length: self.lengths.values().copied().fold(0.0, f64::max),
+            stage: self.stage,
+            clients: self.clients.values().sum(),
+            counters: self.counters.clone(),
+            audit: self.audit,
+            latency: latencies(&self.hists, false),
+            cpu: self.cpu,
         }
     }
 }

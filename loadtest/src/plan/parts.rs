@@ -2,9 +2,10 @@
 
 use socketio_core::packet::RESERVED_EVENTS;
 
-use super::{Broker, Events, Message, PlanError, Transport};
+use super::{Broker, Events, Message, PlanError, Transport, Trust};
 use crate::phases::{Phase, Timetable};
 use crate::settings::{Scenario, Settings};
+use crate::target::Target;
 use crate::template::Template;
 use crate::units::Span;
 
@@ -96,6 +97,32 @@ pub(super) fn auth(settings: &Settings) -> Result<Option<String>, PlanError> {
     }
 }
 
+pub(super) fn trust(settings: &Settings) -> Result<Trust, PlanError> {
+    match (&settings.ca, settings.insecure.unwrap_or(false)) {
+        (Some(_), true) => Err(wrong(
+            "--insecure trusts everybody: leave out --ca, or --insecure",
+        )),
+        (Some(file), false) => Ok(Trust::File(file.clone())),
+        (None, true) => Ok(Trust::Everybody),
+        (None, false) => Ok(Trust::System),
+    }
+}
+
+/// Pages with metrics; `/metrics` where a URL names no path.
+pub(super) fn metrics(settings: &Settings) -> Result<Vec<(String, Target)>, PlanError> {
+    let page = |url: &String| {
+        let mut target = Target::parse(url)?;
+        if target.path == "/socket.io/" {
+            "/metrics".clone_into(&mut target.path);
+        }
+        Ok((url.clone(), target))
+    };
+    let pages = settings.metrics.iter().map(page);
+    pages
+        .collect::<Result<_, crate::target::TargetError>>()
+        .map_err(|error| wrong(format!("--metrics {error}")))
+}
+
 pub(super) fn header(text: &str) -> Result<(String, String), PlanError> {
     let bad = || wrong(format!("`{text}` is no header; write `Name: value`"));
     let (name, value) = text.split_once(':').ok_or_else(bad)?;
@@ -157,13 +184,23 @@ pub(super) fn broker(settings: &Settings, scenario: Scenario) -> Result<Option<B
 }
 
 pub(super) fn events(settings: &Settings) -> Result<Events, PlanError> {
+    let binary = settings.binary.unwrap_or(false);
+    let template = |text: &str| {
+        let template = Template::parse(text).map_err(plain)?;
+        if binary && template.has_inside("{data}") {
+            return Err(wrong(format!(
+                "`{text}`: with --binary, {{data}} must be a string of its own"
+            )));
+        }
+        Ok(template)
+    };
     let message =
         |event: &Option<String>, default: &str, args: &Option<String>, default_args: &str| {
             let event = event.as_deref().unwrap_or(default);
             if RESERVED_EVENTS.contains(&event) {
                 return Err(wrong(format!("`{event}` is a reserved name, no event")));
             }
-            let args = Template::parse(args.as_deref().unwrap_or(default_args)).map_err(plain)?;
+            let args = template(args.as_deref().unwrap_or(default_args))?;
             Ok(Message {
                 event: event.to_owned(),
                 args,
@@ -177,13 +214,27 @@ pub(super) fn events(settings: &Settings) -> Result<Events, PlanError> {
             &settings.echo_args,
             r#"["{stamp}","{data}"]"#,
         )?,
-        join: message(&settings.join_event, "join", &settings.join_args, join)?,
+        join: match settings.join_event.as_deref() {
+            Some("") => None,
+            _ => Some(message(
+                &settings.join_event,
+                "join",
+                &settings.join_args,
+                join,
+            )?),
+        },
         leave: message(&settings.leave_event, "leave", &settings.join_args, join)?,
         publish: message(
             &settings.publish_event,
             "publish",
             &settings.publish_args,
             r#"["{room}","{event}","{stamp}","{data}"]"#,
+        )?,
+        emit: template(
+            settings
+                .emit_args
+                .as_deref()
+                .unwrap_or(r#"["{stamp}","{data}"]"#),
         )?,
         join_ack: settings.join_ack.unwrap_or(true),
         publish_ack: settings.publish_ack.unwrap_or(true),
@@ -194,10 +245,12 @@ pub(super) fn events(settings: &Settings) -> Result<Events, PlanError> {
             .clone()
             .unwrap_or_else(|| "load-".to_owned()),
     };
-    if !events.publish.args.has("{stamp}") {
-        return Err(wrong(
-            "--publish-args must hold {stamp}, or nothing can be audited",
-        ));
+    for (name, args) in [("publish", &events.publish.args), ("emit", &events.emit)] {
+        if !args.has("{stamp}") {
+            return Err(wrong(format!(
+                "--{name}-args must hold {{stamp}}, or nothing can be audited"
+            )));
+        }
     }
     Ok(events)
 }

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use crate::measure::Measure;
-use crate::outcome::{Latency, Outcome};
-use crate::units::{count, micros};
+use crate::outcome::{Latency, Outcome, Server};
+use crate::units::{bytes, count, micros, utc};
 
 /// A statistic of a distribution.
 type Pick = fn(&Latency) -> f64;
 
-/// A table of both, with the ratio of the second to the first.
+/// A table of both, with the ratio of the second to the first. What one of them lacks is shown as `-`.
 #[must_use]
 pub fn comparison(before: &Outcome, after: &Outcome) -> String {
     let mut out = String::new();
@@ -20,15 +20,12 @@ pub fn comparison(before: &Outcome, after: &Outcome) -> String {
         let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), show);
         let ratio = match (a, b) {
             (Some(a), Some(b)) if a > 0.0 => format!("×{:.2}", b / a),
+            (Some(_), Some(b)) if b > 0.0 => "was 0".to_owned(),
             _ => String::new(),
         };
+        let row = format!("  {name:<20} {:>12} {:>12} {ratio:>9}", shown(a), shown(b));
         // Writing to a string never fails.
-        let _ = writeln!(
-            out,
-            "  {name:<20} {:>12} {:>12} {ratio:>9}",
-            shown(a),
-            shown(b)
-        );
+        let _ = writeln!(out, "{}", row.trim_end());
     };
     let number = |value: f64| count(value);
     let time = |value: f64| micros(value);
@@ -104,34 +101,63 @@ pub fn comparison(before: &Outcome, after: &Outcome) -> String {
         after.cpu_per_delivery(),
         &time,
     );
-    let rss = |outcome: &Outcome| {
-        let sum = outcome
-            .servers
-            .iter()
-            .map(|server| server.rss_max)
-            .sum::<f64>();
-        (sum > 0.0).then_some(sum)
+    let told = |outcome: &Outcome, pick: fn(&Server) -> Option<f64>| {
+        let servers = outcome.servers.iter().map(pick);
+        let sum = servers.sum::<Option<f64>>();
+        sum.filter(|_| !outcome.servers.is_empty())
     };
-    line("server memory", rss(before), rss(after), &|value| {
-        format!("{:.1} MB", value / 1e6)
-    });
+    for (name, pick, show) in [
+        (
+            "server cores",
+            (|server| server.cores) as fn(&Server) -> Option<f64>,
+            &number as &dyn Fn(f64) -> String,
+        ),
+        ("server memory", |server| Some(server.rss_max), &bytes),
+    ] {
+        line(name, told(before, pick), told(after, pick), show);
+    }
+    line(
+        "server memory/client",
+        before.rss_per_client(),
+        after.rss_per_client(),
+        &bytes,
+    );
     let head = format!(
         "  {:<20} {:>12} {:>12} {:>9}\n",
         "", "before", "after", "ratio"
     );
+    let mut about = String::new();
     let mut notes = String::new();
     for (name, outcome) in [("before", before), ("after", after)] {
+        let _ = writeln!(about, "  {name:<7}{}", description(outcome));
         for reason in &outcome.generator.bottleneck {
             let _ = writeln!(
                 notes,
                 "  {name}: THE LOAD TESTER WAS THE BOTTLENECK: {reason}"
             );
         }
+        if let Some(reason) = &outcome.ended_early {
+            let _ = writeln!(notes, "  {name}: ended early: {reason}");
+        }
     }
-    if before.settings.scenario != after.settings.scenario {
+    if super::scenario(before) != super::scenario(after) {
         let _ = writeln!(notes, "  The scenarios differ.");
     }
-    format!("{head}{out}{notes}")
+    format!("{about}\n{head}{out}{notes}")
+}
+
+/// What was run, in one line.
+fn description(outcome: &Outcome) -> String {
+    let mut out = format!("{}, {} clients", super::scenario(outcome), outcome.clients);
+    if let Some(rate) = outcome.settings.rate {
+        let _ = write!(out, ", {}/s", count(rate));
+    }
+    let _ = write!(out, ", {:.0} s", outcome.measured);
+    if outcome.began > 0 {
+        let _ = write!(out, ", {}", utc(outcome.began));
+    }
+    let _ = write!(out, ", {}", outcome.settings.target.join(" "));
+    out
 }
 
 #[expect(

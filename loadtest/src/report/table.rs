@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::measure::Measure;
 use crate::outcome::Outcome;
-use crate::units::{count, micros};
+use crate::units::{bytes, count, micros};
 
 /// The result as plain text, to read and to paste.
 #[must_use]
@@ -16,7 +16,7 @@ pub fn table(outcome: &Outcome) -> String {
 }
 
 fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
-    let scenario = super::html::scenario(outcome);
+    let scenario = super::scenario(outcome);
     writeln!(out)?;
     if !outcome.generator.bottleneck.is_empty() {
         writeln!(out, "{}", "!".repeat(80))?;
@@ -95,8 +95,14 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         "\n  audit: {} lost, {} lost unconfirmed, {} missed while away, {} duplicated, {} reordered",
         audit.lost, audit.lost_unconfirmed, audit.missed, audit.duplicated, audit.reordered
     )?;
-    for (cause, number) in &outcome.counters.errors {
-        writeln!(out, "  error: {cause}: {number}")?;
+    if !outcome.counters.errors.is_empty() {
+        writeln!(out, "\n  {:>10} errors", outcome.counters.all_errors())?;
+    }
+    for (cause, number) in super::by_count(&outcome.counters.errors) {
+        writeln!(out, "  {number:>10} {cause}")?;
+    }
+    if !outcome.faults.is_empty() {
+        writeln!(out)?;
     }
     for fault in &outcome.faults {
         writeln!(
@@ -111,14 +117,14 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     for server in &outcome.servers {
         writeln!(
             out,
-            "  {}: {}, {:.1} MB before, at most {:.1} MB",
+            "  {}: {}, memory {} before, at most {}",
             server.name,
             server.cores.map_or_else(
                 || "processor time not told".to_owned(),
                 |cores| format!("{cores:.2} cores")
             ),
-            server.rss_before / 1e6,
-            server.rss_max / 1e6
+            bytes(server.rss_before),
+            bytes(server.rss_max)
         )?;
     }
     if let Some(cpu) = outcome.cpu_per_delivery() {
@@ -128,17 +134,26 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
             micros(cpu)
         )?;
     }
-    writeln!(
-        out,
-        "  load tester: {} process{}, the busiest {:.0} % of a core",
-        outcome.generator.processes,
-        if outcome.generator.processes == 1 {
-            ""
-        } else {
-            "es"
-        },
-        outcome.generator.busiest * 100.0
-    )?;
+    if let Some(rss) = outcome.rss_per_client() {
+        writeln!(
+            out,
+            "  memory of the servers for each client: {}",
+            bytes(rss)
+        )?;
+    }
+    let generator = &outcome.generator;
+    let busiest = generator.busiest * 100.0;
+    match generator.processes {
+        0 | 1 => write!(out, "  load tester: {busiest:.0} % of a core")?,
+        all => write!(
+            out,
+            "  load tester: {all} processes, the busiest {busiest:.0} % of a core"
+        )?,
+    }
+    writeln!(out, ", memory {}", bytes(generator.rss))?;
+    for note in &generator.notes {
+        writeln!(out, "  note: {note}")?;
+    }
     if !outcome.thresholds.is_empty() {
         writeln!(out)?;
     }

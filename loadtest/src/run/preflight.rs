@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::exit::{Code, Failure};
-use crate::net::{Connector, Host, Link, NetError, run};
+use crate::net::{Caller, Connector, Host, Link, NetError, run};
 use crate::plan::Plan;
 use crate::session::{SessionError, SessionEvent};
 
@@ -34,8 +34,12 @@ pub(super) async fn check(plan: &Plan, connector: &Connector) -> Result<(), Fail
             link: Rc::clone(&link),
             connected: Cell::new(false),
         });
-        let client = at as u32;
-        let session = run(plan, connector, &probe, &link, client, client);
+        let caller = Caller {
+            local: at as u32,
+            global: at as u32,
+            target: at,
+        };
+        let session = run(plan, connector, &probe, &link, caller);
         let end = tokio::time::timeout(plan.connect_timeout.0, session).await;
         if probe.connected.get() {
             continue;

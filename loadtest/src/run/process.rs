@@ -25,13 +25,13 @@ struct Task {
     share: Share,
 }
 
-/// Starts a worker. It ends with the leader, when its input does.
+/// Starts a worker. It ends with the leader: with its tasks, or when its input does.
 pub(super) fn start(
     settings: &Settings,
     share: Share,
     mut orders: mpsc::Receiver<Order>,
     reports: mpsc::Sender<(usize, Report)>,
-) -> Result<Child, Failure> {
+) -> Result<(), Failure> {
     let cannot = |error: &dyn std::fmt::Display| {
         Failure::system(format!("no process can be started: {error}"))
     };
@@ -89,13 +89,33 @@ pub(super) fn start(
                 return;
             }
         }
+        // With the task ends the process, if it has not.
+        let ended = ended(&mut child).await;
         if !done {
-            let failure =
-                Failure::internal(format!("process {} of the load tester ended", from + 1));
+            let failure = format!(
+                "process {} of {} of the load tester {ended}, so there is no result",
+                from + 1,
+                share.count
+            );
+            let failure = Failure::internal(failure);
             let _ = reports.send((from, Report::Failed(failure))).await;
         }
     });
-    Ok(child)
+    Ok(())
+}
+
+/// How a process ended, in words.
+async fn ended(child: &mut Child) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match child.wait().await {
+        Ok(status) => match (status.signal(), status.code()) {
+            (Some(9), _) => "was killed (signal 9; by the system, if memory is short)".to_owned(),
+            (Some(signal), _) => format!("was ended by signal {signal}"),
+            (None, Some(code)) => format!("ended with code {code}"),
+            (None, None) => "ended".to_owned(),
+        },
+        Err(error) => format!("is lost: {error}"),
+    }
 }
 
 /// Serves as a worker: reads orders from the standard input and writes reports to the standard output,
@@ -152,6 +172,6 @@ async fn begin(
     reports: mpsc::Sender<Report>,
 ) -> Result<(), Failure> {
     let plan = Plan::new(&task.settings).map_err(Failure::usage)?;
-    let connector = super::connector(&plan, task.settings.ca.as_deref()).await?;
+    let connector = super::connector(&plan).await?;
     work(Arc::new(plan), task.share, connector, orders, reports).await
 }

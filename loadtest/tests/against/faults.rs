@@ -1,7 +1,6 @@
 //! What goes wrong is found.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::support::{Node, assert_clean, loadtest, measured};
 
@@ -134,51 +133,93 @@ fn two_results_are_compared() {
 }
 
 #[test]
-fn an_interrupted_run_reports_what_it_has() {
+fn a_silent_server_is_left_as_browsers_do() {
+    let node = Node::start(&["--ping-interval", "300ms", "--ping-timeout", "300ms"]);
+    let stop = format!("kill -STOP {}", node.id());
+    for transports in ["websocket", "polling"] {
+        let load = ["idle", "--clients", "6", "--transports", transports];
+        let fault = ["--kill", &stop, "--at", "500ms", "--drain", "0s"];
+        let phase = ["--phase", "4s", "--warmup", "0s", "--connect-timeout", "1s"];
+        let (run, result) = measured(&node, &[&load[..], &fault, &phase].concat());
+        let resumed = Command::new("kill")
+            .args(["-CONT", &node.id().to_string()])
+            .status();
+        assert!(resumed.expect("kill runs").success());
+        assert_eq!(result["counters"]["disconnected"], 6, "{}", run.table);
+        let errors = &result["counters"]["errors"];
+        let silent = &errors["ping timeout: the server was silent"];
+        assert_eq!(*silent, 6, "{transports}: {}", run.table);
+    }
+}
+
+#[test]
+fn a_load_tester_that_is_the_bottleneck_says_so_first() {
     let node = Node::start(&[]);
+    // The shell's parent is the load tester itself.
+    let pause = "kill -STOP $PPID; sleep 0.4; kill -CONT $PPID";
+    let load = ["echo", "--clients", "4", "--rate", "200"];
+    let fault = ["--kill", pause, "--at", "700ms", "--html"];
     let folder = socketio_testkit::Folder::new();
-    let file = folder.path().join("result.json");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_socketio-loadtest"))
-        .args([
-            "run",
-            "echo",
-            "--target",
-            &node.url,
-            "--clients",
-            "4",
-            "--rate",
-            "50",
-        ])
-        .args([
-            "--duration",
-            "60s",
-            "--warmup",
-            "0s",
-            "--processes",
-            "2",
-            "--json",
-        ])
-        .arg(&file)
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the load tester starts");
-    let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-    let mut lines = lines.map_while(Result::ok);
-    // The second second, so that the first is complete.
+    let page = folder.path().join("report.html");
+    let page = page.to_str().expect("text");
+    let threshold = ["--threshold", "lag.p99<10ms"];
+    let arguments = [&load[..], &fault, &[page], &threshold].concat();
+    let (run, result) = measured(&node, &arguments);
+    assert_eq!(run.code, Some(99), "{}", run.errors);
+    let told = run.table.find("THE LOAD TESTER WAS ITSELF THE BOTTLENECK");
+    let figures = run.table.find("4 clients");
+    assert!(told.is_some() && told < figures, "{}", run.table);
+    let reasons = result["generator"]["bottleneck"].to_string();
     assert!(
-        lines.any(|line| line.trim_start().starts_with("2 s")),
-        "no second was told"
+        reasons.contains("1 % of the messages were sent"),
+        "{reasons}"
     );
-    let interrupted = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(interrupted.expect("kill runs").success());
-    lines.for_each(drop);
-    assert_eq!(child.wait().expect("waited").code(), Some(130));
-    let result = std::fs::read(&file).expect("a result");
-    let result: serde_json::Value = serde_json::from_slice(&result).expect("JSON");
-    assert_eq!(result["ended_early"], "interrupted");
-    assert!(result["counters"]["acked"].as_u64() > Some(20), "{result}");
-    assert_eq!(result["audit"]["lost"], 0);
+    let html = std::fs::read_to_string(page).expect("a report");
+    assert!(html.contains("The load tester was itself the bottleneck"));
+    // All messages were sent, late.
+    let sent = result["counters"]["sent"].as_u64().expect("a number");
+    assert!(sent.abs_diff(400) <= 4, "{}", run.table);
+}
+
+#[test]
+fn results_that_lack_something_are_compared_all_the_same() {
+    let folder = socketio_testkit::Folder::new();
+    let write = |name: &str, json: &str| {
+        let path = folder.write(name, json);
+        path.to_str().expect("text").to_owned()
+    };
+    let echo = r#"{"format":1,"settings":{"scenario":"echo","target":["http://a"]},
+        "latency":{"ack":{"count":10,"p50":100,"p99":200}},"rates":{"acked":5}}"#;
+    let fanout = r#"{"format":1,"settings":{"scenario":"fanout"},"audit":{"lost":3},
+        "latency":{"delivery":{"count":10,"p50":100}}}"#;
+    let (echo, fanout) = (write("a.json", echo), write("b.json", fanout));
+    let run = loadtest(&["compare", &echo, &fanout]);
+    assert_eq!(run.code, Some(0), "{}", run.errors);
+    let line = |name: &str| {
+        let found = run.table.lines().find(|line| line.contains(name));
+        let words = found.unwrap_or_else(|| panic!("{name}: {}", run.table));
+        words
+            .split_whitespace()
+            .skip(name.split(' ').count())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(line("ack p50"), ["100", "µs", "-"]);
+    assert_eq!(line("delivery p50"), ["-", "100", "µs"]);
+    assert_eq!(line("acknowledged/s"), ["5", "-"]);
+    assert_eq!(line("lost"), ["0", "3", "was", "0"]);
+    assert!(run.table.contains("The scenarios differ"), "{}", run.table);
+    for (json, part) in [
+        ("", "no result of this program"),
+        ("[1]", "it has no format"),
+        (r#"{"format":7}"#, "format 7 is not known"),
+        (r#"{"format":1,"clients":"many"}"#, "a damaged result"),
+    ] {
+        let file = write("bad.json", json);
+        let run = loadtest(&["compare", &echo, &file]);
+        assert_eq!(run.code, Some(65), "{}", run.errors);
+        let told = run.errors.trim_end();
+        assert!(told.contains(part) && !told.contains('\n'), "{told}");
+        assert!(run.table.is_empty());
+    }
 }

@@ -8,9 +8,9 @@ use super::support::{Node, loadtest};
 /// Runs; checks the code, that one line holds `part`, and that no file is left.
 fn refused(arguments: &[&str], code: i32, part: &str) {
     let folder = socketio_testkit::Folder::new();
-    let file = folder.path().join("result");
-    let file = file.to_str().expect("text");
-    let outputs = ["--json", file, "--html", file, "--quiet"];
+    let files = ["a.json", "a.html"].map(|name| folder.path().join(name));
+    let [json, html] = [&files[0], &files[1]].map(|file| file.to_str().expect("text"));
+    let outputs = ["--json", json, "--html", html, "--quiet"];
     let mut all = arguments.to_vec();
     if arguments.first() == Some(&"run") {
         all.extend(outputs);
@@ -56,9 +56,46 @@ fn flags_and_thresholds() {
         "no duration",
     );
     refused(
-        &["run", "echo", target, "--metrics", "https://h"],
+        &["run", "echo", target, "--metrics", "h:1"],
         64,
-        "http://",
+        "--metrics",
+    );
+    let both = ["--insecure", "--ca", "a.pem"];
+    refused(&[&["run", "echo", target], &both[..]].concat(), 64, "--ca");
+    let https = ["run", "echo", "--target=https://127.0.0.1:1"];
+    let absent = ["--ca", "/nowhere/a.pem"];
+    refused(
+        &[&https[..], &absent].concat(),
+        64,
+        "/nowhere/a.pem: No such file",
+    );
+    refused(
+        &["run", "echo", target, "--threshold", "rss<5s"],
+        64,
+        "no size",
+    );
+    refused(&["run", "echo", target, "--window", "0"], 64, "--window");
+    refused(&["run", "echo", target, "--rate", "NaN"], 64, "--rate");
+    refused(&["run", "fanout", target, "--rooms", "0"], 64, "--rooms");
+    refused(
+        &["run", "fanout", target, "--publish-args", "[\"{stam}\"]"],
+        64,
+        "`{stam}` is no place",
+    );
+    refused(&["run", "echo", target, "--at", "1s"], 64, "--kill");
+    refused(&["dance"], 64, "dance");
+    refused(
+        &[
+            "run",
+            "churn",
+            target,
+            "--join-event",
+            "",
+            "--churn",
+            "rooms",
+        ],
+        64,
+        "--join-event",
     );
     refused(&["run", "emit", target], 64, "--broker");
 }
@@ -138,7 +175,16 @@ fn targets_that_are_no_socketio_server() {
     let chat = stranger(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x01\x05",
     );
-    for url in [&not_found, &page, &mail, &chat] {
+    let parrot = stranger(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+    );
+    refused(
+        &["run", "echo", "--target", &parrot],
+        76,
+        "a wrong Sec-WebSocket-Accept",
+    );
+    for url in [&not_found, &page, &mail, &chat, &parrot] {
         for transport in ["websocket", "polling"] {
             refused(
                 &["run", "echo", "--target", url, "--transports", transport],
@@ -187,6 +233,14 @@ fn files_that_cannot_be_written_or_read() {
     ]);
     assert_eq!(run.code, Some(73), "{}", run.errors);
     assert!(run.errors.contains("/nowhere/result.json") && run.table.is_empty());
+    // Written to as it is, and not replaced.
+    let full = ["--json=/dev/full", "--duration=1s", "--warmup=0s", "-q"];
+    let run = loadtest(&[&["run", "echo", "--target", &node.url], &full[..]].concat());
+    assert_eq!(run.code, Some(73), "{}", run.errors);
+    assert!(run.errors.contains("/dev/full: No space"), "{}", run.errors);
+    let same = ["--json=/tmp/x", "--html=/tmp/x"];
+    let run = loadtest(&[&["run", "echo", "--target", &node.url], &same[..]].concat());
+    assert_eq!(run.code, Some(64), "{}", run.errors);
     refused(
         &["compare", "/nowhere/a.json", "/nowhere/b.json"],
         65,

@@ -105,10 +105,18 @@ pub(crate) fn loadtest(arguments: &[&str]) -> Run {
 
 /// Runs a scenario for two seconds and reads its result.
 pub(crate) fn measured(node: &Node, arguments: &[&str]) -> (Run, Value) {
+    measured_over(std::slice::from_ref(node), arguments)
+}
+
+/// The same with the clients of several nodes.
+pub(crate) fn measured_over(nodes: &[Node], arguments: &[&str]) -> (Run, Value) {
     let folder = socketio_testkit::Folder::new();
     let file = folder.path().join("result.json");
     let file = file.to_str().expect("text");
-    let mut all = vec!["run", arguments[0], "--target", &node.url, "--json", file];
+    let mut all = vec!["run", arguments[0], "--json", file];
+    for node in nodes {
+        all.extend(["--target", &node.url]);
+    }
     all.extend(&arguments[1..]);
     if !arguments.contains(&"--phase") {
         all.extend(["--duration", "2s", "--warmup", "0s"]);
