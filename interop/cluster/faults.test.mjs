@@ -80,7 +80,9 @@ function faults({ adapter, mode, start }) {
   }
 
   const statuses = () => Promise.all(nodes.map((node) => node.do("status")));
-  const underTraffic = (t, act) => numbered(t, nodes, crowd, act);
+  // Rooms with channels of their own cannot be counted, nor what has numbers anyway.
+  const exact = adapter === "redis" && mode === "pubsub";
+  const underTraffic = (t, act) => numbered(t, nodes, crowd, act, exact);
 
   step("every operation reaches all three", async (t) => {
     for (const [index, node] of nodes.entries()) {

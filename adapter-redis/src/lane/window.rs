@@ -120,6 +120,12 @@ impl<'a> Window<'a> {
                 if !self.is_answered().await {
                     return End::Lost;
                 }
+                if was_told {
+                    // After a stall of the server this connection may go on, while the others give theirs up.
+                    let listeners = &self.shared.listeners;
+                    let connection = &mut self.connection;
+                    listeners.regroup(server, connection, self.shared).await;
+                }
             }
             self.fill();
             if self.under_way.is_empty() {

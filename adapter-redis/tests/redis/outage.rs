@@ -160,6 +160,32 @@ async fn a_broker_that_stalls_is_noticed_and_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_while_the_broker_stalls_waits_for_the_listeners() {
+    let server = Redis::start();
+    let mut config = RedisConfig::new(server.url());
+    config.heartbeat_interval = Duration::from_millis(200);
+    config.heartbeat_timeout = Duration::from_millis(600);
+    let (a, b) = two(&config).await;
+    counted(&server, &[&a, &b]).await;
+    for round in 1..=3 {
+        server.pause();
+        until("both notice", || !a.is_up() && !b.is_up()).await;
+        // The connections for subscriptions are given up, the one to publish may not be.
+        for number in round * 100 - 99..=round * 100 {
+            a.publish(number).expect("there is room");
+        }
+        server.resume();
+        until("both are up again", || a.is_up() && b.is_up()).await;
+        until("all arrive", || b.numbers().last() == Some(&(round * 100))).await;
+        let arrived = b.numbers();
+        assert_eq!(arrived.len() as u64, round * 100, "round {round}");
+        assert_ascending(&arrived);
+    }
+    let (sender, listener) = (a.adapter.status(), b.adapter.status());
+    assert_eq!((sender.dropped_out, listener.missed), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_stall_loses_nothing() {
     let server = Redis::start();
     let config = RedisConfig::new(server.url());

@@ -9,9 +9,10 @@ const RUN = 50;
 
 /**
  * Numbered events of every node for the room `all`, while `act` runs; then what became of them: nothing twice, nothing out of
- * order, and nothing lost without somebody who knows. `crowd` is the two clients of each of `nodes`, in their order.
+ * order, and nothing lost without somebody who knows. `crowd` is the two clients of each of `nodes`, in their order. `counted`
+ * says that each node counts what it lacks.
  */
-export async function numbered(t, nodes, crowd, act) {
+export async function numbered(t, nodes, crowd, act, counted = false) {
   const ledger = new Ledger(crowd);
   const statuses = () => Promise.all(nodes.map((node) => (node.kind === "ours" ? node.do("status") : {})));
   const before = await statuses();
@@ -29,9 +30,20 @@ export async function numbered(t, nodes, crowd, act) {
   const recovery = Math.round(performance.now() - recovered);
   const stopped = await Promise.all(nodes.map((node, index) => node.do("stream-stop", { stream: streams[index] })));
   await flows((stream) => stopped[streams.indexOf(stream)].sent - 1);
-  const afterwards = await statuses();
-  const grown = (index, field) => (nodes[index].kind === "ours" ? afterwards[index][field] - before[index][field] : 0);
   const lost = nodes.map((_, to) => nodes.map((_, from) => ledger.account(crowd[2 * to], streams[from], stopped[from].sent)));
+  let afterwards = await statuses();
+  const grown = (index, field) => (nodes[index].kind === "ours" ? afterwards[index][field] - before[index][field] : 0);
+  if (counted) {
+    // Said a moment later.
+    const missing = lost.map((row) => row.reduce((sum, count) => sum + count, 0));
+    const missed = () => nodes.map((_, index) => grown(index, "missed"));
+    const isCounted = async () => {
+      afterwards = await statuses();
+      return missed().every((count, index) => count >= missing[index]);
+    };
+    await until(isCounted, () => `${missing} missing events to be counted, which are ${missed()}`);
+    assert.deepEqual(missed(), missing, "what each node lacks, it has counted");
+  }
   for (const [index, member] of crowd.entries()) {
     const sum = streams.map((stream, from) => ledger.account(member, stream, stopped[from].sent));
     assert.deepEqual(sum, lost[Math.floor(index / 2)], "both clients of a node got the same");
@@ -42,7 +54,7 @@ export async function numbered(t, nodes, crowd, act) {
   const of = (field) => nodes.map((_, index) => grown(index, field)).join(" ");
   t.diagnostic(
     `${sent.reduce((a, b) => a + b, 0)} events sent, ${notes ?? ""}lost per receiving and sending node ${JSON.stringify(lost)}; ` +
-      `refused ${stopped.map(({ refused }) => refused).join(" ")}, dropped out ${of("dropped_out")}, dropped in ${of("dropped_in")}, ` +
+      `refused ${stopped.map(({ refused }) => refused).join(" ")}, dropped out ${of("dropped_out")}, dropped in ${of("dropped_in")}, missed ${of("missed")}, ` +
       `gaps ${of("gaps")}, reconnects ${of("reconnects")}; 0 twice, 0 out of order; ${RUN} events of all at all within ${recovery} ms`,
   );
   for (const [to, row] of lost.entries()) {
