@@ -26,6 +26,9 @@
 //!   twice, and what one node says arrives in that order. Only in a cluster with sharded channels
 //!   messages for different channels may overtake each other, since they take ways over different
 //!   servers.
+//! * What was lost on the way, although Redis confirmed it, is counted by the node that lacks it:
+//!   [`missed`](socketio_core::cluster::AdapterStatus::missed). Not so for rooms that have channels of
+//!   their own, and in a cluster with sharded channels.
 //! * Redis keeps nothing for a node that is not connected. It learns from
 //!   [`on_connected`](socketio_core::cluster::ClusterHandler::on_connected) that it may have missed
 //!   something. After an outage messages wait a [moment](RedisConfig::regroup) until as many nodes
@@ -46,6 +49,7 @@
 //! | answers to ours | `<prefix>-cluster#<node id>#` | the one that asked |
 //! | answers to others | the channels of Node's adapter | the one that asked |
 //! | who is there, how many are in which room | `<prefix>-cluster#` | ours |
+//! | how many messages a node has sent | `<prefix>-cluster#<namespace>#issued` | ours |
 //! | all of the above that it has words for | [channels of Python](RedisConfig::python) | Python; ours let it be |
 //!
 //! How many others there are is found each [second](RedisConfig::count_interval), as Node.js does,
@@ -79,7 +83,7 @@
 //!
 //! Out: `adapter` or `publisher` → `route` → `outbox` → `lane` (one for each server) →
 //! `lane/window`; these make up `sending`. In: `subscription` (with `link` and `repair`) → `inbound`
-//! → `deliver`; these make up `hearing`.
+//! → `deliver`; these make up `hearing`. What is lost between the two: `statement` and `audit`.
 
 mod adapter;
 mod audit;

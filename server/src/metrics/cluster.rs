@@ -152,7 +152,7 @@ fn members(page: &mut Page<'_, '_>, reading: &ClusterReading) -> fmt::Result {
     )?;
     page.counter(
         "cluster_missed_messages",
-        "Messages of other nodes that were lost on the way",
+        "Messages of other nodes that were lost on the way, by their numbers or their count",
         reading.missed,
     )?;
     page.counter(
