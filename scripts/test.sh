@@ -148,6 +148,7 @@ step cluster cluster_suite
 step loadtest env -C interop SOCKETIO_LOADTEST="$target/socketio-loadtest" node --test --test-concurrency=2 loadtest/
 step balancer env -C interop node --test --test-concurrency=1 balancer/
 step cluster-python env -C interop CLUSTER_NODE="$target/examples/cluster_node" SOCKETIO_EMIT="$target/socketio-emit" .venv/bin/pytest -q cluster-python
+step traces env -C interop SOCKETIO_EMIT="$target/socketio-emit" .venv/bin/pytest -q traces
 step python env -C interop INTEROP_SERVER="$target/examples/interop_server" .venv/bin/pytest -q python
 step rust-client env INTEROP_SERVER="$target/examples/interop_server" cargo test --manifest-path interop/rust-client/Cargo.toml --target-dir target/rust-client
 step browser npm --prefix interop/browser test

@@ -51,6 +51,17 @@
 //!
 //! For synchronous programs there is [`blocking`], for the shell the command `socketio-emit` of this
 //! package.
+//!
+//! # Features
+//!
+//! | feature | adds | default |
+//! |---|---|---|
+//! | `command` | the command `socketio-emit` | yes |
+//! | `otlp` | its spans go to an OpenTelemetry collector | yes |
+//! | `otel` | the context of the current span goes along with what is sent, for programs whose subscriber has a layer of `tracing-opentelemetry` | by `otlp` |
+//!
+//! The library needs none of the first two: with `default-features = false` it is built without an
+//! HTTP client and without what reads a command line.
 
 mod answers;
 mod ask;

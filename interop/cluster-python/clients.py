@@ -21,14 +21,15 @@ class Socket(socketio.Client):
 
 
 class Client:
-    def __init__(self, node, *rooms: str, namespace: str = "/"):
+    def __init__(self, node, *rooms: str, namespace: str = "/", headers: dict | None = None):
         self.heard: list[list] = []
         self.namespace = namespace
         self.gone = threading.Event()
         self.socket = Socket(reconnection=False)
         self.socket.on("*", self._hear, namespace=namespace)
         self.socket.on("disconnect", lambda reason=None: self.gone.set(), namespace=namespace)
-        self.socket.connect(node.url, namespaces=[namespace], transports=["websocket"], wait_timeout=20)
+        options = {"namespaces": [namespace], "transports": ["websocket"], "wait_timeout": 20}
+        self.socket.connect(node.url, headers=headers or {}, **options)
         for room in rooms:
             self.call("join", room)
 

@@ -68,6 +68,9 @@ pub(crate) fn server(settings: &Settings) -> Result<Options, PrepareError> {
     options.max_pending_acks = settings.max_pending_acks;
     options.max_namespaces_per_client = settings.max_namespaces_per_client;
     options.body_read_timeout = settings.body_read_timeout;
+    options
+        .trace_payload_key
+        .clone_from(&settings.trace_payload_key);
     Ok(options)
 }
 

@@ -235,6 +235,8 @@ settings! {
     trace_service_name: Option<String> = None;
     /// Further attributes of this process, as name=value with the value percent-encoded
     trace_resource: Vec<String> = Vec::new();
+    /// Member of the last argument of events, if that is an object, in which trace contexts come from clients and go to them
+    trace_payload_key: Option<String> = None;
     /// Spans that may wait to be sent; more are dropped and counted
     trace_queue: usize = 2_048;
     /// Spans of one request
