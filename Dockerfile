@@ -47,10 +47,12 @@ FROM busybox:1.36.1-musl AS busybox
 # The tags of distroless name variants and not versions; pin it by digest where builds must repeat.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=busybox /bin/busybox /bin/busybox
-COPY --from=client /client/node_modules/socket.io-client/dist /usr/share/socket.io-client
+# Its bundles, and beside their folder the file that tells their version.
+COPY --from=client /client/node_modules/socket.io-client/package.json /usr/share/socket.io-client/
+COPY --from=client /client/node_modules/socket.io-client/dist /usr/share/socket.io-client/dist
 COPY --from=build /socketio-server /socketio-emit /socketio-loadtest /usr/local/bin/
 USER nonroot
-ENV SOCKETIO_HOST=0.0.0.0 SOCKETIO_CLIENT_DIR=/usr/share/socket.io-client
+ENV SOCKETIO_HOST=0.0.0.0 SOCKETIO_CLIENT_DIR=/usr/share/socket.io-client/dist
 EXPOSE 3000
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD ["/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/healthz"]
 ENTRYPOINT ["/usr/local/bin/socketio-server"]

@@ -66,8 +66,7 @@ const seconds = (text) => {
 /** That a node takes these variables. */
 async function nodeTakes(variables) {
   const plain = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SOCKETIO_")));
-  const { SOCKETIO_CLIENT_DIR: _, ...rest } = variables;
-  await run(process.env.SOCKETIO_NODE_BIN, ["--check-config"], { env: { ...plain, ...rest } });
+  await run(process.env.SOCKETIO_NODE_BIN, ["--check-config"], { env: { ...plain, ...variables } });
 }
 
 const profiles = [[], ["rabbitmq"], ["mixed"], ["emit"], ["tracing"], ["loadtest"], ["rabbitmq", "mixed", "emit", "tracing", "loadtest"]];
@@ -127,6 +126,11 @@ test("the image is built from every crate, its dependencies apart", async () => 
   }
   assert.doesNotMatch(dockerfile, /FROM \S+:latest|FROM [^:\s]+(\s|$)/m);
   assert.match(dockerfile, /^USER nonroot$/m);
+  // A node takes the client's folder as the image has it: its version is in the file beside it.
+  const [, folder] = /SOCKETIO_CLIENT_DIR=(\S+)/.exec(dockerfile);
+  const place = Object.fromEntries([...dockerfile.matchAll(/^COPY --from=client \S*socket\.io-client\/(\S+) (\S+)$/gm)].map(([, source, target]) => [source, target]));
+  assert.deepEqual(place, { dist: folder, "package.json": `${path.dirname(folder)}/` });
+  await nodeTakes({ SOCKETIO_CLIENT_DIR: path.join(top, "interop/node_modules/socket.io-client/dist") });
 });
 
 test("Kubernetes: the published schemas, and time for the drain", async (t) => {
