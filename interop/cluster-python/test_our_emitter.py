@@ -6,6 +6,7 @@ import subprocess
 import types
 
 import pytest
+import redis
 
 from brokers import until
 from clients import Client
@@ -92,6 +93,45 @@ def test_rooms_sockets_and_namespaces(scene):
     assert heard(scene, "-n", "/custom", "custom", "1", event=("custom", 1)) == []
     for client in custom:
         client.saw("custom", 1)
+
+
+def test_a_trace_goes_along_and_nobody_stumbles_over_it(scene, monkeypatch):
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    monkeypatch.setenv("TRACEPARENT", parent)
+    monkeypatch.setenv("TRACESTATE", "vendor=1")
+    spy = None
+    # Kombu's messages are in an envelope.
+    if scene.adapter == "redis" and not scene.channel.startswith("/"):
+        spy = redis.Redis.from_url(scene.broker.url).pubsub(ignore_subscribe_messages=True)
+        spy.subscribe(scene.channel)
+    try:
+        assert heard(scene, "traced", "1", event=("traced", 1)) == scene.all
+        assert heard(scene, "-r", "pair", "traced", "@-", event=("traced", b"\x00"), stdin=b"\x00") == scene.inside
+        guest = scene.client(scene.nodes[0])
+        emit(scene, f"-r{guest.sid}", "--join", "traced")
+
+        def in_the_room():
+            emit(scene, "-r", "traced", "in")
+            return guest.count("in")
+
+        until("a join", in_the_room)
+        emit(scene, f"-r{guest.sid}", "--disconnect")
+        assert guest.gone.wait(20)
+        if spy:
+            said = []
+
+            def the_end():
+                message = spy.get_message(timeout=0.1)
+                if message:
+                    said.append(json.loads(message["data"]))
+                return said and said[-1]["method"] == "disconnect"
+
+            until("what was said", the_end)
+            assert {message["method"] for message in said} == {"emit", "enter_room", "disconnect"}
+            assert all((message["traceparent"], message["tracestate"]) == (parent, "vendor=1") for message in said)
+    finally:
+        if spy:
+            spy.close()
 
 
 def test_lines_keep_their_order(scene):

@@ -19,6 +19,8 @@ import { steps } from "./lib/steps.mjs";
 const command = process.env.SOCKETIO_EMIT;
 const MODES = ["pubsub", "sharded-static", "sharded-dynamic", "sharded-dynamic-private"];
 const BYTES = Buffer.from([0x89, 0x50, 0, 255]);
+/** What a program that is traced has in its environment. */
+const TRACED = { TRACEPARENT: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", TRACESTATE: "vendor=1" };
 const ARGS = [1, -2.5, "é€😀\u2028\"\\", null, true, [], {}, { deep: [{ er: [0] }] }, 2 ** 53];
 
 let server;
@@ -95,8 +97,8 @@ class Scene {
 }
 
 /** Runs the command; how it ended and what it said. */
-async function run(scene, args, input = "") {
-  const child = spawn(command, ["--url", scene.url, "--mode", scene.mode, "--prefix", scene.prefix, ...args], { stdio: "pipe", env: { ...process.env, RUST_LOG: undefined } });
+async function run(scene, args, input = "", environment = {}) {
+  const child = spawn(command, ["--url", scene.url, "--mode", scene.mode, "--prefix", scene.prefix, ...args], { stdio: "pipe", env: { ...process.env, RUST_LOG: undefined, ...environment } });
   const said = { out: "", errors: "" };
   child.stdout.setEncoding("utf8").on("data", (text) => (said.out += text));
   child.stderr.setEncoding("utf8").on("data", (text) => (said.errors += text));
@@ -124,7 +126,7 @@ function ours(scene) {
   const { first, step } = steps();
   const by = (name) => scene.by(name);
   /** The command has nothing to say, and says that all is well. */
-  const emit = async (args, input) => assert.deepEqual(await run(scene, args, input), { code: 0, errors: "", lines: [] });
+  const emit = async (args, input, environment) => assert.deepEqual(await run(scene, args, input, environment), { code: 0, errors: "", lines: [] });
   const reaches = (args, names, message, room) => scene.reaches(() => emit(args), names, message, room);
   const answered = ({ data }) => data[0];
   scene.emit = (nsp, to, event, args) => emit(["-n", nsp, ...to.flatMap((room) => ["-r", room]), event, ...args.map((arg) => JSON.stringify(arg))]).then(() => true);
@@ -201,6 +203,31 @@ function ours(scene) {
     assert.deepEqual([code, errors], [0, ""]);
     const replies = lines.map(answered).sort((a, b) => (a.from < b.from ? -1 : 1));
     assert.deepEqual(replies, scene.nodes.map(({ name }) => ({ from: name, args: ["asked", 5] })).sort((a, b) => (a.from < b.from ? -1 : 1)));
+  });
+  step("a trace goes along, and nobody stumbles over it", async () => {
+    const seen = [];
+    const spy = await createClient({ url: scene.url }).connect();
+    const note = (bytes) => seen.push(bytes.toString("latin1"));
+    try {
+      if (scene.mode === "pubsub") await spy.pSubscribe(`${scene.prefix}*`, note, true);
+      else await spy.sSubscribe(`${scene.prefix}#/#`, note, true);
+      const traced = (...args) => emit(args, "", TRACED);
+      await scene.reaches(() => traced("traced", "1"), ["a1", "b1", "b2"], ["traced", 1]);
+      await scene.reaches(() => traced("-r", "pair", "traced", "2"), ["a1", "b1"], ["traced", 2], "pair");
+      await scene.reaches(() => traced("-r", "pair", "traced", "@/dev/null"), ["a1", "b1"], ["traced", Buffer.alloc(0)], "pair");
+      const { lines, ...ended } = await run(scene, ["--ack", "question"], "", TRACED);
+      assert.deepEqual([ended, lines.length], [{ code: 0, errors: "" }, 3]);
+      assert.deepEqual(await run(scene, ["--count"], "", TRACED), { code: 0, errors: "", lines: [3] });
+      await traced("-r", by("b1").id, "--join", "traced");
+      await until(async () => (await by("b1").rooms).includes("traced"), () => "a join");
+      await traced("-r", by("b1").id, "--leave", "traced");
+      await until(async () => !(await by("b1").rooms).includes("traced"), () => "a leaving");
+      await scene.heardByServers(() => traced("--server-side", "note", '"silent"'), ["silent"]);
+      const carried = seen.filter((text) => text.includes("traceparent") && text.includes(TRACED.TRACEPARENT) && text.includes("vendor=1"));
+      assert.ok(carried.length >= 4, `${carried.length} of ${seen.length} messages carried the trace`);
+    } finally {
+      spy.destroy();
+    }
   });
   step("disconnects one socket, and a room with its connections", async () => {
     const guests = await Promise.all(scene.nodes.map((node, index) => Member.join(`guest${index}`, node, { rooms: ["guests"] })));

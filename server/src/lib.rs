@@ -27,6 +27,58 @@
 //!   your own.
 //! * [`Options`]: everything that can be set, with Node's names and defaults.
 //!
+//! # Traces
+//!
+//! The server makes `tracing` spans of handshakes, of clients that join namespaces, of events, broadcasts, questions to
+//! other nodes, and of what other nodes send. They have the target `socketio_trace` and the level `TRACE`: an application
+//! that logs at `DEBUG` or above has none of them, and pays the look at one number for each.
+//!
+//! With the feature `otel` contexts of [W3C Trace Context](https://www.w3.org/TR/trace-context/) go along:
+//!
+//! * A handshake continues the trace of its `traceparent` header, and the namespaces that its client joins are part of it.
+//! * An event is a trace of its own, linked to the handshake: a connection may last for days. Its middlewares and handlers
+//!   run inside its span, so what they do becomes a part of it; what they spawn does if the task is
+//!   [`in_current_span`](https://docs.rs/tracing/latest/tracing/trait.Instrument.html#method.in_current_span).
+//! * A broadcast is a child of the span that it is made in. Its context travels to the other nodes, on whatever wire, and
+//!   the deliveries there are its children, as they are of what an emitter sends.
+//! * [`Options::trace_payload_key`] names a member of the last argument of events in which contexts come from clients and go
+//!   to them: `{"traceparent": …, "tracestate": …}`, which the propagators of OpenTelemetry read and write in any language.
+//!
+//! Clients decide by the sampled flag of what they send whether a trace is recorded, unless the sampler says otherwise:
+//! strip the headers at the edge, or do not use a parent-based sampler, where that matters. Ids of sockets, names of
+//! namespaces, rooms and events are among the attributes, the beginning of each at most. A name of an event is part of the name
+//! of a span only if it has a handler of its own.
+//!
+//! An application sets it up once, with its own exporter in place of the one here:
+//!
+//! ```
+//! # #[cfg(feature = "otel")]
+//! # {
+//! use opentelemetry::trace::TracerProvider as _;
+//! use opentelemetry_sdk::trace::{InMemorySpanExporter, Sampler, SdkTracerProvider};
+//! use tracing::level_filters::LevelFilter;
+//! use tracing_subscriber::filter::Targets;
+//! use tracing_subscriber::prelude::*;
+//!
+//! let ratio = Sampler::TraceIdRatioBased(0.01);
+//! let provider = SdkTracerProvider::builder()
+//!     .with_sampler(Sampler::ParentBased(Box::new(ratio)))
+//!     .with_simple_exporter(InMemorySpanExporter::default())
+//!     .build();
+//! let ours = Targets::new().with_target("socketio_trace", LevelFilter::TRACE);
+//! let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("chat"));
+//! let log = tracing_subscriber::fmt::layer().with_filter(LevelFilter::INFO);
+//! tracing_subscriber::registry()
+//!     .with(log)
+//!     // Each layer with a filter of its own, so that spans are no matter for the log.
+//!     .with(traces.with_filter(ours))
+//!     .init();
+//! // … then serve; at the end:
+//! provider.shutdown()?;
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # The ways through the code
 //!
 //! * An event comes in: `http` or `engine::websocket`, `engine::session`, `client`, `namespace`,

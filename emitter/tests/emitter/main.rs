@@ -15,3 +15,5 @@ mod metrics;
 mod python;
 mod redis;
 mod suite;
+#[cfg(feature = "otel")]
+mod traces;

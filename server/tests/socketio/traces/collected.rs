@@ -1,6 +1,6 @@
 //! The spans that one test has made.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry::trace::{SpanId, TracerProvider as _};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, Sampler, SdkTracerProvider, SpanData};
@@ -10,25 +10,26 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::support::soon;
+/// Long enough for a loaded machine; whatever takes longer does not come.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Collects what this thread makes, on which all tasks of a test run.
-pub(super) struct Collected {
+pub(crate) struct Collected {
     exporter: InMemorySpanExporter,
     _provider: SdkTracerProvider,
     _guard: DefaultGuard,
 }
 
-pub(super) fn collect() -> Collected {
+pub(crate) fn collect() -> Collected {
     collect_with(Sampler::AlwaysOn)
 }
 
-pub(super) fn collect_with(sampler: Sampler) -> Collected {
+pub(crate) fn collect_with(sampler: Sampler) -> Collected {
     let filter = Targets::new().with_target("socketio_trace", LevelFilter::TRACE);
     collect_filtered(sampler, filter)
 }
 
-pub(super) fn collect_filtered(sampler: Sampler, filter: Targets) -> Collected {
+pub(crate) fn collect_filtered(sampler: Sampler, filter: Targets) -> Collected {
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder()
         .with_simple_exporter(exporter.clone())
@@ -45,11 +46,11 @@ pub(super) fn collect_filtered(sampler: Sampler, filter: Targets) -> Collected {
 
 impl Collected {
     /// The spans that have ended.
-    pub(super) fn all(&self) -> Vec<SpanData> {
+    pub(crate) fn all(&self) -> Vec<SpanData> {
         self.exporter.get_finished_spans().expect("not shut down")
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.all()
             .iter()
             .map(|span| span.name.to_string())
@@ -57,28 +58,28 @@ impl Collected {
     }
 
     /// So many spans of a name, when they have ended.
-    pub(super) async fn wait(&self, name: &str, count: usize) -> Vec<SpanData> {
+    pub(crate) async fn wait(&self, name: &str, count: usize) -> Vec<SpanData> {
         self.find_all(name, count, |_| true).await
     }
 
     /// The only span of a name, when it has ended.
-    pub(super) async fn one(&self, name: &str) -> SpanData {
+    pub(crate) async fn one(&self, name: &str) -> SpanData {
         self.find(name, |_| true).await
     }
 
-    pub(super) async fn find(&self, name: &str, wanted: impl Fn(&SpanData) -> bool) -> SpanData {
+    pub(crate) async fn find(&self, name: &str, wanted: impl Fn(&SpanData) -> bool) -> SpanData {
         self.find_all(name, 1, wanted).await.remove(0)
     }
 
     /// The broadcast of an event.
-    pub(super) async fn broadcast(&self, event: &str) -> SpanData {
+    pub(crate) async fn broadcast(&self, event: &str) -> SpanData {
         self.find("broadcast", |span| {
             attribute(span, "socketio.event") == event
         })
         .await
     }
 
-    async fn find_all(
+    pub(crate) async fn find_all(
         &self,
         name: &str,
         count: usize,
@@ -90,12 +91,10 @@ impl Collected {
                 .collect()
         };
         let what = format!("{count} of {name}");
-        soon(&what, async {
-            while found().len() < count {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        })
-        .await;
+        let end = Instant::now() + PATIENCE;
+        while found().len() < count && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         let found = found();
         assert_eq!(found.len(), count, "{what}: {:?}", self.names());
         found
@@ -103,14 +102,14 @@ impl Collected {
 }
 
 /// An attribute as text, empty if it is not there.
-pub(super) fn attribute(span: &SpanData, name: &str) -> String {
+pub(crate) fn attribute(span: &SpanData, name: &str) -> String {
     let mut attributes = span.attributes.iter();
     let found = attributes.find(|known| known.key.as_str() == name);
     found.map_or_else(String::new, |known| known.value.to_string())
 }
 
 #[track_caller]
-pub(super) fn assert_child(child: &SpanData, parent: &SpanData) {
+pub(crate) fn assert_child(child: &SpanData, parent: &SpanData) {
     let trace = |span: &SpanData| span.span_context.trace_id();
     assert_eq!(
         trace(child),
@@ -123,6 +122,6 @@ pub(super) fn assert_child(child: &SpanData, parent: &SpanData) {
 }
 
 #[track_caller]
-pub(super) fn assert_root(span: &SpanData) {
+pub(crate) fn assert_root(span: &SpanData) {
     assert_eq!(span.parent_span_id, SpanId::INVALID, "{}", span.name);
 }
