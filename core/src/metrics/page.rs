@@ -32,7 +32,7 @@ impl<'a, 'e> Page<'a, 'e> {
     /// # Errors
     ///
     /// As the encoder, here and below.
-    pub fn counter<V: EncodeCounterValue>(
+    pub fn counter<V: EncodeCounterValue + Copy>(
         &mut self,
         name: &str,
         help: &str,
@@ -71,7 +71,12 @@ impl<'a, 'e> Page<'a, 'e> {
     /// # Errors
     ///
     /// See [`counter`](Self::counter).
-    pub fn gauge<V: EncodeGaugeValue>(&mut self, name: &str, help: &str, value: V) -> fmt::Result {
+    pub fn gauge<V: EncodeGaugeValue + Copy>(
+        &mut self,
+        name: &str,
+        help: &str,
+        value: V,
+    ) -> fmt::Result {
         self.family(name, help, MetricType::Gauge, |mut metric| {
             metric.encode_gauge(&value)
         })

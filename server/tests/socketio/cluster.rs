@@ -191,6 +191,10 @@ async fn sockets_of_all_nodes_are_fetched_with_their_details() {
     let some = nodes.io(1).to(&clients[2].id).fetch_sockets().await;
     let some = some.expect("all answer");
     assert_eq!(some.len(), 1);
+    let page = nodes.io(0).metrics().encode();
+    let took =
+        "socketio_cluster_request_seconds_count{kind=\"fetch_sockets\",outcome=\"complete\"}";
+    assert!(page.contains(&format!("\n{took} 1\n")), "{page}");
     // And it is as good as a local one.
     some[0].join("b").unwrap();
     assert_eq!(nodes.io(2).room_members("b").len(), 1);
@@ -223,6 +227,17 @@ async fn a_dead_node_is_named_and_the_others_answer() {
     assert_eq!(answers.missing_nodes.nodes, [dead]);
     assert!(answers.missing.is_empty());
     assert_eq!(answers.into_data().count(), 2);
+
+    let page = nodes.io(0).metrics().encode();
+    for (kind, outcome, count) in [
+        ("fetch_sockets", "partial", 1),
+        ("broadcast", "partial", 1),
+        ("fetch_sockets", "complete", 0),
+    ] {
+        let labels = format!("{{kind=\"{kind}\",outcome=\"{outcome}\"}}");
+        let line = format!("\nsocketio_cluster_request_seconds_count{labels} {count}\n");
+        assert!(page.contains(&line), "{line} in {page}");
+    }
 }
 
 #[tokio::test]
