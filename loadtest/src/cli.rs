@@ -43,12 +43,24 @@ const EXAMPLES: &str = r#"Examples:
     socketio-loadtest run mix.toml --quiet --threshold 'lost==0' --threshold 'delivery.p99<50ms' --json result.json
 
 Servers may pass on what they get in any form: a message is known by its {stamp}, wherever it stands. In arguments,
-{room}, {event}, {stamp}, {data} and {client} are filled in; a scenario file holds the flags by their names."#;
+{room}, {event}, {stamp}, {data} and {client} are filled in; a scenario file holds the flags by their names.
+
+Thresholds are about connect, upgrade, first, ack, delivery or lag with .p50, .p99.9, .max, .mean or .count; or about lost,
+lost-unconfirmed, missed, duplicated, reordered, errors, disconnected, connections, clients, churned, slow-closed; sent,
+delivered, acked, also with .rate; the servers' cpu-per-delivery, cores, rss, rss-per-client; our own-cores, own-wait."#;
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs a scenario
     Run(Box<Run>),
+    /// Shows a result (--json) again, or makes a page of it
+    Report {
+        /// The result
+        result: PathBuf,
+        /// Write the page with charts to this file, instead of the table
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
     /// Shows two results (--json) side by side
     Compare {
         /// The result to compare with
@@ -112,6 +124,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Run(options) => LocalSet::new().block_on(&runtime, perform(*options)),
+        Command::Report { result, html } => again(&result, html),
         Command::Compare { before, after } => compare(&before, &after),
     };
     // A blocking read of a worker's would hold the process.
@@ -159,10 +172,7 @@ async fn perform(options: Run) -> Result<Code, Failure> {
     let thresholds = plan.thresholds.len();
     let outputs = report::Outputs::check(&settings)?;
     let ended = run(&settings, plan).await?;
-    let table = report::table(&ended.outcome);
-    let written = std::io::stdout().write_all(table.as_bytes());
-    written
-        .map_err(|error| Failure::new(Code::CannotCreate, format!("standard output: {error}")))?;
+    print(&report::table(&ended.outcome))?;
     outputs.write(&ended.outcome)?;
     debug_assert_eq!(thresholds, ended.outcome.thresholds.len());
     Ok(match (ended.interrupted, ended.outcome.passes()) {
@@ -198,12 +208,29 @@ fn settings(options: Run) -> Result<Settings, Failure> {
     })
 }
 
+/// Shows a result again.
+fn again(result: &Path, html: Option<PathBuf>) -> Result<Code, Failure> {
+    let outcome = read(result)?;
+    if html.is_some() {
+        let outputs = report::Outputs::check(&Settings {
+            html,
+            ..Settings::default()
+        })?;
+        outputs.write(&outcome)?;
+        return Ok(Code::Pass);
+    }
+    print(&report::table(&outcome))?;
+    Ok(Code::Pass)
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let written = std::io::stdout().write_all(text.as_bytes());
+    written.map_err(|error| Failure::new(Code::CannotCreate, format!("standard output: {error}")))
+}
+
 fn compare(before: &Path, after: &Path) -> Result<Code, Failure> {
     let (before_outcome, after_outcome) = (read(before)?, read(after)?);
-    let table = report::comparison(&before_outcome, &after_outcome);
-    let written = std::io::stdout().write_all(table.as_bytes());
-    written
-        .map_err(|error| Failure::new(Code::CannotCreate, format!("standard output: {error}")))?;
+    print(&report::comparison(&before_outcome, &after_outcome))?;
     Ok(Code::Pass)
 }
 

@@ -180,3 +180,37 @@ fn is_own_limit(error: &io::Error) -> bool {
             .raw_os_error()
             .is_some_and(|code| files.contains(&code))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn many_connections_take_turns_with_their_sources() {
+        let settings = "scenario = \"idle\"\ntarget = [\"http://127.0.0.1:1\"]\nclients = 10";
+        let mut settings: crate::settings::Settings = toml::from_str(settings).expect("valid");
+        let plan = Plan::new(&settings).expect("valid");
+        let connector = Connector::new(&plan).await.expect("local");
+        // A few come from where the kernel likes, unless it has no port there.
+        assert_eq!(connector.sources()[0], None);
+        assert!(connector.sources()[1].is_some());
+        connector.made.set(FEW);
+        let turns: std::collections::BTreeSet<_> =
+            (0..1000).map(|_| connector.sources()[0]).collect();
+        assert_eq!(turns.len(), usize::from(LOCAL_SOURCES));
+        assert!(connector.sources().iter().all(Option::is_some));
+        // Those that are named are all there are.
+        settings.source = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+        let plan = Plan::new(&settings).expect("valid");
+        let connector = Connector::new(&plan).await.expect("local");
+        assert_eq!(connector.sources(), [Some(settings.source[0])]);
+    }
+
+    #[test]
+    fn our_own_limits_are_known() {
+        let full = io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+        assert!(is_own_limit(&full));
+        assert!(is_own_limit(&io::ErrorKind::AddrNotAvailable.into()));
+        assert!(!is_own_limit(&io::ErrorKind::ConnectionRefused.into()));
+    }
+}

@@ -83,3 +83,44 @@ fn rooms_go_round() {
     let plan = plan.expect("valid");
     assert_eq!(plan.rooms_of(2).collect::<Vec<_>>(), [4, 0]);
 }
+
+#[test]
+fn who_loses_a_target_tries_all_others_and_they_share_its_clients() {
+    let plan = |targets: u32| {
+        let targets: Vec<String> = (0..targets).map(|at| format!("\"http://h{at}\"")).collect();
+        let text = format!("scenario = \"idle\"\ntarget = [{}]", targets.join(","));
+        let settings: Settings = toml::from_str(&text).expect("valid settings");
+        Plan::new(&settings).expect("valid")
+    };
+    assert_eq!(plan(1).target_of(7, 3), 0);
+    let three = plan(3);
+    for client in 0..30 {
+        let way: Vec<usize> = (0..4).map(|moves| three.target_of(client, moves)).collect();
+        assert_eq!(way[0], client as usize % 3);
+        assert_eq!(way[0], way[3]);
+        let all: std::collections::BTreeSet<_> = way.iter().collect();
+        assert_eq!(all.len(), 3, "{way:?}");
+    }
+    // Ten clients of the first target: five go to each of the others.
+    let others = (0..30).step_by(3).map(|client| three.target_of(client, 1));
+    assert_eq!(others.filter(|target| *target == 1).count(), 5);
+}
+
+#[test]
+fn places_are_filled_in_for_one_client() {
+    let text = "scenario = \"fanout\"\nrooms = 5\nroom-prefix = \"r\"\njoin-event = \"\"";
+    let plan = Plan::new(&settings(text)).expect("valid");
+    assert!(plan.events.join.is_none());
+    assert_eq!(plan.text_for("{client} in {room}", 7), "7 in r2");
+    assert_eq!(plan.text_for("plain", 7), "plain");
+    let error = error("scenario = \"churn\"\njoin-event = \"\"\nchurn = \"both\"");
+    assert!(error.contains("only connections"), "{error}");
+    for args in [
+        "publish-args = '[\"a {data} {stamp}\"]'",
+        "emit-args = '[\"{stamp}{data}\"]'",
+    ] {
+        let text = format!("scenario = \"fanout\"\nbinary = true\n{args}");
+        let error = Plan::new(&settings(&text)).expect_err(args).to_string();
+        assert!(error.contains("a string of its own"), "{error}");
+    }
+}

@@ -17,6 +17,8 @@ pub(super) struct Line {
 pub(super) struct Mark {
     pub(super) at: f64,
     pub(super) label: String,
+    /// Whether something was broken there.
+    pub(super) fault: bool,
 }
 
 /// A chart.
@@ -168,18 +170,28 @@ impl Chart<'_> {
                 escape(&(self.show_y)(*value))
             )?;
         }
-        let every = self.ticks.len().div_ceil(size.ticks).max(1);
+        // Long labels need more room.
+        let longest = self.ticks.iter().map(|tick| tick.1.chars().count()).max();
+        let room = size.ticks * 7 / longest.unwrap_or(0).max(7);
+        let every = self.ticks.len().div_ceil(room.max(2)).max(1);
         for (value, label) in self.ticks.iter().step_by(every) {
             let at = scale.x(*value);
+            // One at the edge would be cut off.
+            let anchor = if at > right - 12.0 { "end" } else { "middle" };
+            let x = if at > right - 12.0 {
+                size.width - 2.0
+            } else {
+                at
+            };
             write!(
                 out,
-                "<line class=tick x1={at:.1} x2={at:.1} y1={bottom} y2={:.1} /><text x={at:.1} y={} text-anchor=middle>{}</text>",
+                "<line class=tick x1={at:.1} x2={at:.1} y1={bottom} y2={:.1} /><text x={x:.1} y={} text-anchor={anchor}>{}</text>",
                 bottom + 4.0,
                 size.height - 8.0,
                 escape(label)
             )?;
         }
-        for mark in &self.marks {
+        for (row, mark) in self.marks.iter().enumerate() {
             let at = scale.x(mark.at.clamp(scale.x.0, scale.x.1));
             let (side, anchor) = if at > size.width / 2.0 {
                 (-4.0, "end")
@@ -188,12 +200,15 @@ impl Chart<'_> {
             };
             let room = if size.pointer { 40 } else { 18 };
             let mut label: String = mark.label.chars().take(room).collect();
-            if label.len() < mark.label.len() {
+            if label.len() < mark.label.trim_end().len() {
                 label.push('…');
             }
+            let class = if mark.fault { "fault" } else { "mark" };
+            // Neighbours would stand on each other.
+            let y = 12 + 12 * (row % 2);
             write!(
                 out,
-                "<line class=mark x1={at:.1} x2={at:.1} y1=6 y2={bottom} /><text class=mark x={:.1} y=12 text-anchor={anchor}>{}</text>",
+                "<line class={class} x1={at:.1} x2={at:.1} y1=6 y2={bottom} /><text class={class} x={:.1} y={y} text-anchor={anchor}>{}</text>",
                 at + side,
                 escape(&label)
             )?;

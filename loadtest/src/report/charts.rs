@@ -58,6 +58,7 @@ pub(super) fn charts(outcome: &Outcome, main: Measure) -> String {
         .map(|fault| Mark {
             at: fault.at,
             label: fault.command.clone(),
+            fault: true,
         })
         .collect();
     let measured = outcome
@@ -65,9 +66,12 @@ pub(super) fn charts(outcome: &Outcome, main: Measure) -> String {
         .iter()
         .find(|point| point.stage == Stage::Measure);
     if let Some(point) = measured.filter(|point| point.at > 0) {
-        let label = "measured from here on".to_owned();
-        let at = point.at as f64;
-        marks.push(Mark { at, label });
+        marks.push(Mark {
+            at: point.at as f64,
+            label: "measured".to_owned(),
+            fault: false,
+        });
+        marks.sort_by(|a, b| a.at.total_cmp(&b.at));
     }
     let of_sending = Times {
         ticks: time_ticks(0.0, end),

@@ -62,11 +62,13 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
             writeln!(out, "  {name:<14} {number:>12}")?;
         }
     }
-    writeln!(
-        out,
-        "\n  {:<10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
-        "", "count", "mean", "p50", "p90", "p99", "p99.9", "max"
-    )?;
+    if !outcome.latency.is_empty() {
+        writeln!(
+            out,
+            "\n  {:<10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
+            "", "count", "mean", "p50", "p90", "p99", "p99.9", "max"
+        )?;
+    }
     for measure in Measure::ALL {
         let Some(latency) = outcome.latency.get(&measure) else {
             continue;

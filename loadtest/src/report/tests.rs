@@ -177,3 +177,40 @@ fn files_are_whole_or_not_there() {
     assert_eq!(failure.code, Code::CannotCreate);
     assert!(failure.to_string().contains("a.json"));
 }
+
+#[test]
+fn a_long_run_keeps_its_seconds_short_and_its_page_small() {
+    let text = "scenario = \"fanout\"\ntarget = [\"http://h\"]";
+    let settings: Settings = toml::from_str(text).expect("valid");
+    let mut tally = Tally::new(2);
+    for at in 0..2000 {
+        for process in 0..2 {
+            let mut second = second(at, Stage::Measure, 1_000);
+            // Only a few matter here, and they take long to make.
+            if at % 100 != 0 {
+                second.hists.clear();
+            }
+            tally.add(process, &second);
+        }
+    }
+    let mut outcome = tally.outcome(&settings);
+    outcome.seconds = tally.points();
+    assert_eq!(outcome.seconds.len(), 2000);
+    assert_eq!(outcome.seconds[1900].counters.sent, 200);
+    assert_eq!(
+        outcome.seconds[1900].latency[&Measure::Delivery].count,
+        2000
+    );
+    let page = html(&outcome);
+    assert!(page.contains("each point is of 5 s"));
+    assert!(page.len() < 600_000, "{}", page.len());
+}
+
+#[test]
+fn an_empty_run_is_told_as_such() {
+    let outcome = Outcome::default();
+    let page = html(&outcome);
+    assert!(page.contains("Nothing was measured") && !page.contains("<svg"));
+    assert!(page.ends_with("</html>\n"), "{page}");
+    assert!(table(&outcome).contains("0 clients"));
+}

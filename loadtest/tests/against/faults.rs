@@ -182,6 +182,31 @@ fn a_load_tester_that_is_the_bottleneck_says_so_first() {
 }
 
 #[test]
+fn a_ramp_that_stands_still_ends_with_its_cause() {
+    let node = Node::start(&["--max-connections", "5"]);
+    let load = ["--clients", "12", "--connect-timeout", "1s", "--quiet"];
+    let arguments = [&["run", "idle", "--target", &node.url], &load[..]].concat();
+    let run = loadtest(&arguments);
+    let told = run.errors.trim_end();
+    assert_eq!(run.code, Some(69), "{told}");
+    assert!(
+        told.contains("of 12 clients are connected, and no more come: "),
+        "{told}"
+    );
+    assert!(!told.contains('\n') && run.table.is_empty(), "{told}");
+    // Nobody acknowledges that somebody has joined.
+    let node = Node::start(&[]);
+    let load = ["--clients", "3", "--connect-timeout", "1s", "--quiet"];
+    let join = ["--join-event", "subscribe"];
+    let target = ["run", "fanout", "--target", &node.url];
+    let run = loadtest(&[&target[..], &load, &join].concat());
+    let told = run.errors.trim_end();
+    assert_eq!(run.code, Some(69), "{told}");
+    let hint = "does the server acknowledge `subscribe`?";
+    assert!(told.contains(hint) && !told.contains('\n'), "{told}");
+}
+
+#[test]
 fn results_that_lack_something_are_compared_all_the_same() {
     let folder = socketio_testkit::Folder::new();
     let write = |name: &str, json: &str| {
@@ -208,6 +233,17 @@ fn results_that_lack_something_are_compared_all_the_same() {
     assert_eq!(line("delivery p50"), ["-", "100", "µs"]);
     assert_eq!(line("acknowledged/s"), ["5", "-"]);
     assert_eq!(line("lost"), ["0", "3", "was", "0"]);
+    // A page of an old result.
+    let page = folder.path().join("page.html");
+    let again = ["report", &echo, "--html", page.to_str().expect("text")];
+    assert_eq!(loadtest(&again).code, Some(0));
+    let html = std::fs::read_to_string(&page).expect("a page");
+    assert!(html.contains("<h1>echo</h1>"), "{html}");
+    assert!(
+        loadtest(&["report", &echo])
+            .table
+            .contains("echo: 0 clients")
+    );
     assert!(run.table.contains("The scenarios differ"), "{}", run.table);
     for (json, part) in [
         ("", "no result of this program"),
