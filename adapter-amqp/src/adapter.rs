@@ -163,6 +163,10 @@ impl Adapter for AmqpAdapter {
         Ok(())
     }
 
+    fn queues(&self) -> bool {
+        true
+    }
+
     fn respond(&self, to: &NodeId, response: ClusterResponse) -> Result<(), AdapterError> {
         self.check_running()?;
         if to.foreign_name().is_some() {

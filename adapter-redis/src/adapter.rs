@@ -231,6 +231,10 @@ impl Adapter for RedisAdapter {
         Ok(())
     }
 
+    fn queues(&self) -> bool {
+        true
+    }
+
     fn respond(&self, to: &NodeId, response: ClusterResponse) -> Result<(), AdapterError> {
         let running = self.running()?;
         if Python::answers(to) {

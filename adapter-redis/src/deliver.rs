@@ -1,5 +1,6 @@
 //! Decodes what was received and hands it over, one after the other.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -51,18 +52,27 @@ pub(crate) async fn run(
                         if let Some((namespace, node)) = audited {
                             audit.heard(namespace, node);
                         }
-                        hand_over(handler.as_ref(), &shared, &channel, decoded);
+                        guarded(|| hand_over(handler.as_ref(), &shared, &channel, decoded));
                     }
                     inbound.done(&channel, size);
                 }
-                Inbound::Connected { gap } => handler.on_connected(gap),
+                Inbound::Connected { gap } => guarded(|| handler.on_connected(gap)),
                 Inbound::Closed { namespace } => audit.closed(&namespace),
-                Inbound::Foreign { namespace, count } => handler.on_foreign(&namespace, count),
+                Inbound::Foreign { namespace, count } => {
+                    guarded(|| handler.on_foreign(&namespace, count))
+                }
             }
             if number % TURN == 0 {
                 tokio::task::yield_now().await;
             }
         }
+    }
+}
+
+/// A handler that panics does not keep those behind it from being handed over.
+fn guarded(call: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(call)).is_err() {
+        tracing::error!("a handler of cluster messages has panicked");
     }
 }
 

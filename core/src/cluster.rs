@@ -68,6 +68,13 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// When the message cannot be sent, now or ever. `Ok` does not mean that it has arrived.
     fn publish(&self, message: &ClusterMessage) -> Result<(), AdapterError>;
 
+    /// Whether [`publish`](Self::publish) only puts messages into a queue, and never calls the handler
+    /// of any node before it returns. Then it may be called under a lock that keeps the numbers of
+    /// messages in the order in which they leave, whatever thread publishes.
+    fn queues(&self) -> bool {
+        false
+    }
+
     /// Whether nodes of ours get a message with this operation in a format that carries its
     /// [`sequence`](ClusterMessage::sequence). Only such messages are numbered; if others were too,
     /// the receivers would take them for lost.

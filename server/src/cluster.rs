@@ -46,6 +46,8 @@ pub(crate) struct Cluster {
     watches_rooms: bool,
     /// Never held while the adapter is called: an adapter may deliver in the same thread.
     state: Mutex<State>,
+    /// The number of the last message of this node.
+    sequence: Mutex<u64>,
     /// Namespaces in which something has changed since it was gathered.
     changed: Mutex<Vec<Namespace>>,
     sharing: AtomicBool,
@@ -62,7 +64,6 @@ struct State {
     members: Members,
     requests: Requests,
     waiting: HashMap<RequestId, Asked>,
-    sequence: u64,
     /// Members without names that hear a namespace; none of those with nobody.
     foreign: HashMap<ByteString, usize>,
 }
@@ -106,12 +107,12 @@ impl Cluster {
             changed: Mutex::default(),
             sharing: AtomicBool::new(false),
             notices: Notices::default(),
+            sequence: Mutex::new(ClusterMessage::first_sequence(SystemTime::now())),
             state: Mutex::new(State {
                 occupancy,
                 members,
                 requests: Requests::new(),
                 waiting: HashMap::new(),
-                sequence: ClusterMessage::first_sequence(SystemTime::now()),
                 foreign: HashMap::new(),
             }),
             rearm: Arc::new(Notify::new()),
@@ -233,11 +234,17 @@ impl Cluster {
         namespace: &str,
         operation: Operation,
     ) -> Result<(), EmitError> {
-        let sequence = self.adapter.carries_sequence(&operation).then(|| {
-            let mut state = self.state.lock();
-            state.sequence += 1;
-            state.sequence
+        let is_numbered = self.adapter.carries_sequence(&operation);
+        let mut last = is_numbered.then(|| self.sequence.lock());
+        let sequence = last.as_mut().map(|last| {
+            **last += 1;
+            **last
         });
+        // No other thread may come in between: this message would seem lost, and then a copy. But an
+        // adapter that delivers at once comes back here in the same thread.
+        if !self.adapter.queues() {
+            last = None;
+        }
         let message = ClusterMessage {
             node: self.node.clone(),
             namespace: namespace.into(),
@@ -246,6 +253,7 @@ impl Cluster {
             operation,
         };
         let published = self.adapter.publish(&message);
+        drop(last);
         published.map_err(|error| EmitError::Adapter(AdapterFailure::new(error)))
     }
 

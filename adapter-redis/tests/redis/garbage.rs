@@ -1,7 +1,13 @@
 //! Anything may be on the channels.
 
-use socketio_adapter_redis::{Mode, PythonConfig, RedisConfig};
-use socketio_core::cluster::Adapter;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use socketio_adapter_redis::{Mode, PythonConfig, RedisAdapter, RedisConfig};
+use socketio_core::cluster::{
+    Adapter, ClusterHandler, ClusterMessage, ClusterResponse, Interest, ResponseBody,
+};
+use socketio_core::ids::NodeId;
 use socketio_testkit::Redis;
 
 use crate::support::{Node, until};
@@ -74,4 +80,55 @@ async fn no_bytes_stop_the_listener() {
         a.adapter.close().await;
         b.adapter.close().await;
     }
+}
+
+/// Panics at every other message.
+struct Fragile {
+    id: NodeId,
+    heard: AtomicUsize,
+}
+
+impl ClusterHandler for Fragile {
+    fn node(&self) -> &NodeId {
+        &self.id
+    }
+
+    fn on_message(&self, _: ClusterMessage) {
+        let heard = self.heard.fetch_add(1, Ordering::Relaxed);
+        assert!(heard % 2 != 0, "this one is meant to panic");
+    }
+
+    fn on_response(&self, _: ClusterResponse) {
+        panic!("so is this one");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_panics_does_not_stop_the_others_from_being_heard() {
+    let server = Redis::start();
+    let config = RedisConfig::new(server.url());
+    let a = Node::start(&config).await;
+    let fragile = Arc::new(Fragile {
+        id: NodeId::generate(),
+        heard: AtomicUsize::new(0),
+    });
+    let b = RedisAdapter::new(config).expect("the configuration is good");
+    b.watch(Interest::NamespaceOpened("/"));
+    b.start(Arc::clone(&fragile) as _).await.expect("it is new");
+    until("both are up", || a.is_up() && b.status().up).await;
+    let response = ClusterResponse {
+        node: Some(a.id.clone()),
+        namespace: "/".into(),
+        request: "r".into(),
+        body: ResponseBody::SocketIds(Vec::new()),
+    };
+    a.adapter.respond(&fragile.id, response).expect("room");
+    for number in 0..10 {
+        a.publish(number).expect("there is room");
+    }
+    until("all are heard", || {
+        fragile.heard.load(Ordering::Relaxed) == 10
+    })
+    .await;
+    b.close().await;
 }

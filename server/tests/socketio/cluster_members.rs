@@ -2,6 +2,7 @@
 //! and by it, how a node leaves, and what metrics show of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -391,6 +392,101 @@ async fn servers_that_are_asked_have_the_time_that_the_asking_one_gives() {
         started.elapsed() < Duration::from_secs(4),
         "not the default"
     );
+}
+
+/// Hands on to another adapter by a queue, and takes its time for the first broadcast.
+#[derive(Debug)]
+struct Slow {
+    inner: Arc<MemoryAdapter>,
+    queue: std::sync::mpsc::Sender<ClusterMessage>,
+    /// Told when one is held up.
+    held: std::sync::mpsc::SyncSender<()>,
+    /// Ends that.
+    go: Mutex<std::sync::mpsc::Receiver<()>>,
+    is_used: AtomicBool,
+}
+
+impl Adapter for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn start(&self, handler: Arc<dyn ClusterHandler>) -> BoxFuture<'_, Result<(), AdapterError>> {
+        self.inner.start(handler)
+    }
+
+    fn publish(&self, message: &ClusterMessage) -> Result<(), AdapterError> {
+        let is_first = matches!(message.operation, Operation::Broadcast { .. })
+            && !self.is_used.swap(true, Ordering::Relaxed);
+        if is_first {
+            self.held.send(()).expect("somebody waits for it");
+            // As long as the other thread gets on, and not for ever if it does not.
+            let _ = self.go.lock().recv_timeout(Duration::from_secs(1));
+        }
+        self.queue.send(message.clone()).expect("a thread hands on");
+        Ok(())
+    }
+
+    fn queues(&self) -> bool {
+        true
+    }
+
+    fn respond(&self, to: &NodeId, response: ClusterResponse) -> Result<(), AdapterError> {
+        self.inner.respond(to, response)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.inner.close()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thread_that_is_held_up_while_it_publishes_loses_nothing() {
+    let bus = MemoryBus::immediate();
+    let (held, is_held) = std::sync::mpsc::sync_channel(1);
+    let (go, goes) = std::sync::mpsc::sync_channel(1);
+    let (queue, queued) = std::sync::mpsc::channel::<ClusterMessage>();
+    let inner = bus.adapter();
+    let outlet = Arc::clone(&inner);
+    std::thread::spawn(move || {
+        for message in queued {
+            // It may be closed already.
+            let _ = outlet.publish(&message);
+        }
+    });
+    let slow = Arc::new(Slow {
+        inner,
+        queue,
+        held,
+        go: Mutex::new(goes),
+        is_used: AtomicBool::new(false),
+    });
+    let sender = start(builder(1).adapter(slow)).await;
+    let receiver = start(builder(2).adapter(bus.adapter())).await;
+    for node in [&sender, &receiver] {
+        node.io.join_cluster().await.expect("the bus is there");
+    }
+    let mut client = client_in(&receiver, &["a"]).await;
+    let io = sender.io.clone();
+    let first = std::thread::spawn(move || io.to("a").emit("n", 0).expect("sent"));
+    let io = sender.io.clone();
+    let others = tokio::task::spawn_blocking(move || {
+        is_held.recv().expect("the first one is published");
+        for number in 1..=100 {
+            io.to("a").emit("n", number).expect("sent");
+        }
+        let _ = go.send(());
+    });
+    soon("all are sent", others).await.expect("no panic");
+    first.join().expect("no panic");
+    // They have no order, being of different threads; but each is there.
+    let mut heard = Vec::new();
+    for _ in 0..=100 {
+        heard.push(client.expect::<u32>("n").await);
+    }
+    heard.sort_unstable();
+    assert_eq!(heard, (0..=100).collect::<Vec<_>>());
+    assert_eq!(sample(&receiver.io, "cluster_missed_messages_total"), 0.0);
 }
 
 #[tokio::test]
