@@ -31,15 +31,10 @@ export class Cluster {
   static async start(balancer, sticky, { flags = [], env = {} } = {}) {
     const [port, redis, ...nodes] = await freePorts(5);
     const args = ["--balancer", balancer, "--sticky", sticky, "--port", port, "--redis-port", redis, "--node-ports", nodes.join(",")];
-<<<<<<< HEAD
-    const child = spawn(script, [...args.map(String), "--", ...flags], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, PATH: `${process.env.PATH}:${programs}`, ...env } });
-    const cluster = Object.assign(new Cluster(), { child, port, nodes, log: "", url: `http://127.0.0.1:${port}`, host: `127.0.0.1:${port}` });
-=======
     // Where the other programs are is for the tests; a node refuses variables that it does not know.
     const { SOCKETIO_EMIT, SOCKETIO_LOADTEST, ...inherited } = process.env;
-    const child = spawn(script, [...args.map(String), "--", ...flags], { stdio: ["ignore", "pipe", "pipe"], env: { ...inherited, ...env } });
+    const child = spawn(script, [...args.map(String), "--", ...flags], { stdio: ["ignore", "pipe", "pipe"], env: { ...inherited, PATH: `${process.env.PATH}:${programs}`, ...env } });
     const cluster = Object.assign(new Cluster(), { child, port, nodes, redis, log: "", url: `http://127.0.0.1:${port}`, host: `127.0.0.1:${port}` });
->>>>>>> 71a5765 (Runbook steps are done to a real cluster; metrics, alerts and dashboard are checked with the emitter's too)
     cluster.restarts = [];
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (cluster.log += chunk));
     child.stdout.on("data", (chunk) => /^restarting node/m.test(chunk) && cluster.restarts.push(performance.now()));
