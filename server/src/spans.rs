@@ -12,7 +12,7 @@ use socketio_core::cluster::{ClusterMessage, Operation};
 use socketio_core::payload::Payload;
 use socketio_core::target::Target;
 use socketio_core::trace::TraceContext;
-use tracing::{Level, Span, field, trace_span};
+use tracing::{Level, Span, field, record_all, trace_span};
 
 use self::attributes::{list, short, socket_id};
 use crate::engine::Conn;
@@ -62,6 +62,16 @@ fn link(span: &Span, origin: Option<&TraceContext>) {
     }
     #[cfg(not(feature = "otel"))]
     let _ = (span, origin);
+}
+
+/// Whether anybody will see what a span says: most are not sampled, and to copy its attributes costs more than the span.
+/// This starts it, so its parent must be known.
+fn is_kept(span: &Span) -> bool {
+    #[cfg(feature = "otel")]
+    let unsampled = TraceContext::of_span(span).is_some_and(|context| !context.is_sampled());
+    #[cfg(not(feature = "otel"))]
+    let unsampled = span.is_none();
+    !unsampled
 }
 
 /// The request that opens a session. Continues the trace that its headers name.
@@ -163,19 +173,32 @@ fn traced_event(socket: &Socket, payload: &Payload) -> Span {
         otel.status_code = field::Empty,
         otel.status_description = field::Empty,
         error.type = field::Empty,
-        messaging.system = "socketio",
-        messaging.operation.name = "process",
-        messaging.operation.type = "process",
-        messaging.destination.name = short(socket.namespace().name()),
-        messaging.message.body.size = payload.len(),
-        socketio.event = name.as_deref().map(short),
-        socketio.socket_id = socket_id(socket),
-        socketio.transport = socket.transport().as_str(),
+        messaging.system = field::Empty,
+        messaging.operation.name = field::Empty,
+        messaging.operation.type = field::Empty,
+        messaging.destination.name = field::Empty,
+        messaging.message.body.size = field::Empty,
+        socketio.event = field::Empty,
+        socketio.socket_id = field::Empty,
+        socketio.transport = field::Empty,
     );
     let key = socket.server().options().trace_payload_key.as_deref();
     let parent = key.and_then(|key| TraceContext::find_in(payload, key));
     adopt(&span, parent.as_ref());
     link(&span, socket.conn().trace());
+    if is_kept(&span) {
+        record_all!(
+            span,
+            messaging.system = "socketio",
+            messaging.operation.name = "process",
+            messaging.operation.type = "process",
+            messaging.destination.name = short(socket.namespace().name()),
+            messaging.message.body.size = payload.len(),
+            socketio.event = name.as_deref().map(short),
+            socketio.socket_id = socket_id(socket),
+            socketio.transport = socket.transport().as_str(),
+        );
+    }
     span
 }
 
@@ -226,23 +249,36 @@ fn traced_send(
     target: &Target,
     payload: &Payload,
 ) -> Span {
-    trace_span!(
+    let span = trace_span!(
         target: target!(),
         "send",
         otel.name = name,
         otel.kind = "producer",
         otel.status_code = field::Empty,
         otel.status_description = field::Empty,
-        messaging.system = "socketio",
-        messaging.operation.name = name,
-        messaging.operation.type = "send",
-        messaging.destination.name = short(namespace.name()),
-        messaging.message.body.size = payload.len(),
-        socketio.event = payload.event_name().as_deref().map(short),
-        socketio.rooms = list(&target.rooms).as_deref(),
+        messaging.system = field::Empty,
+        messaging.operation.name = field::Empty,
+        messaging.operation.type = field::Empty,
+        messaging.destination.name = field::Empty,
+        messaging.message.body.size = field::Empty,
+        socketio.event = field::Empty,
+        socketio.rooms = field::Empty,
         socketio.recipients = field::Empty,
         socketio.missing = field::Empty,
-    )
+    );
+    if is_kept(&span) {
+        record_all!(
+            span,
+            messaging.system = "socketio",
+            messaging.operation.name = name,
+            messaging.operation.type = "send",
+            messaging.destination.name = short(namespace.name()),
+            messaging.message.body.size = payload.len(),
+            socketio.event = payload.event_name().as_deref().map(short),
+            socketio.rooms = list(&target.rooms).as_deref(),
+        );
+    }
+    span
 }
 
 /// A question to the other nodes, until it is answered. A child of the caller's span.
@@ -303,15 +339,26 @@ pub(crate) fn deliver(message: &ClusterMessage) -> Span {
         otel.status_code = field::Empty,
         otel.status_description = field::Empty,
         error.type = field::Empty,
-        messaging.system = "socketio",
-        messaging.operation.name = "deliver",
-        messaging.operation.type = "process",
-        messaging.client.id = message.node.as_str(),
-        messaging.destination.name = short(&message.namespace),
-        socketio.event = message.operation.event_name().as_deref().map(short),
+        messaging.system = field::Empty,
+        messaging.operation.name = field::Empty,
+        messaging.operation.type = field::Empty,
+        messaging.client.id = field::Empty,
+        messaging.destination.name = field::Empty,
+        socketio.event = field::Empty,
         socketio.recipients = field::Empty,
     );
     adopt(&span, message.trace.as_deref());
+    if is_kept(&span) {
+        record_all!(
+            span,
+            messaging.system = "socketio",
+            messaging.operation.name = "deliver",
+            messaging.operation.type = "process",
+            messaging.client.id = short(message.node.as_str()),
+            messaging.destination.name = short(&message.namespace),
+            socketio.event = message.operation.event_name().as_deref().map(short),
+        );
+    }
     span
 }
 
