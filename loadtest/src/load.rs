@@ -311,6 +311,7 @@ impl Load {
             length: now.saturating_sub(self.second),
             stage: self.stage,
             clients: u64::from(self.ready),
+            connecting: u64::from(self.connecting),
             counters: std::mem::take(&mut self.counters),
             audit,
             hists: std::mem::take(&mut self.hists),

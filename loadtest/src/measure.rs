@@ -274,6 +274,8 @@ pub struct Second {
     pub stage: Stage,
     /// Clients that are connected at its end.
     pub clients: u64,
+    /// Those that are on their way.
+    pub connecting: u64,
     /// What happened.
     pub counters: Counters,
     /// Open gaps, and what was counted in it.

@@ -57,8 +57,13 @@ impl Load {
                 let row = self.turn_publish % self.rows.len() as u32;
                 self.turn_publish = self.turn_publish.wrapping_add(1);
                 if !self.publish(now, due, row) {
-                    self.counters
-                        .error("a publisher was not connected when a message was due");
+                    // Whose fault it is: of our own storm, or not.
+                    self.counters.error(match self.plan.storm_every {
+                        Some(_) => {
+                            "a publisher was not connected when a message was due (a storm was on)"
+                        }
+                        None => "a publisher was not connected when a message was due",
+                    });
                 }
             }
         }

@@ -37,6 +37,8 @@ pub struct Latest<'a> {
     pub at: i64,
     /// The stage.
     pub stage: Stage,
+    /// Clients that are on their way.
+    pub connecting: u64,
     /// What happened.
     pub counters: &'a Counters,
     /// What was measured.
@@ -49,6 +51,7 @@ struct Merged {
     /// By process, in seconds.
     lengths: BTreeMap<usize, f64>,
     clients: BTreeMap<usize, u64>,
+    connecting: BTreeMap<usize, u64>,
     counters: Counters,
     audit: AuditTotals,
     hists: Hists,
@@ -118,6 +121,7 @@ impl Tally {
                 stage,
                 lengths: BTreeMap::new(),
                 clients: BTreeMap::new(),
+                connecting: BTreeMap::new(),
                 counters: Counters::default(),
                 audit: AuditTotals::default(),
                 hists: Hists::new(),
@@ -125,6 +129,7 @@ impl Tally {
             });
         *merged.lengths.entry(process).or_default() += length;
         merged.clients.insert(process, second.clients);
+        merged.connecting.insert(process, second.connecting);
         merged.counters.add(&second.counters);
         merged.cpu += if length > 0.05 {
             second.cpu / length
@@ -190,6 +195,7 @@ impl Tally {
         Some(Latest {
             at: *at,
             stage: merged.stage,
+            connecting: merged.connecting.values().sum(),
             counters: &merged.counters,
             hists: &merged.hists,
         })

@@ -21,6 +21,7 @@ fn second(at: i64, stage: Stage, micros: u64) -> Second {
         length: 1_000_000,
         stage,
         clients: 10,
+        connecting: 0,
         counters: Counters {
             sent: 100,
             delivered: 1000,

@@ -210,6 +210,12 @@ fn parts(tally: &Tally, latest: &Latest<'_>, errors: &Counters) -> Vec<(&'static
     let counters = latest.counters;
     let plain = |text: String| (Colour::Plain, text);
     let mut rates = vec![plain(format!("{} clients", count(tally.clients() as f64)))];
+    if latest.connecting > 0 {
+        rates.push(plain(format!(
+            "{} connecting",
+            count(latest.connecting as f64)
+        )));
+    }
     for (name, number) in [
         ("sent", counters.sent),
         ("delivered", counters.delivered),
