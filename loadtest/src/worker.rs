@@ -1,6 +1,8 @@
 //! [`work`]: one process's share of a run. It moves events and commands between
 //! [`Load`] and the sockets, and reports to whoever leads the run.
 
+mod ticks;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,13 +13,15 @@ use socketio_emitter::{ConnectError, Emitter, EmitterConfig};
 use tokio::sync::{Notify, mpsc};
 
 use crate::audit::{AuditTotals, Ledger};
-use crate::clock::{Alarm, cpu_seconds, now, resident_bytes, waited_seconds};
+use crate::clock::{Alarm, now};
 use crate::exit::Failure;
 use crate::load::{ClientEvent, Command, Load};
-use crate::measure::{Second, Stage};
+use crate::measure::Second;
 use crate::net::{self, Caller, Connector, Host, Link, NetError};
 use crate::plan::{Broker, Plan, Share};
 use crate::session::SessionEvent;
+
+use ticks::{State, Ticks};
 
 /// What the leader says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,8 +65,6 @@ struct Shell {
 const LOOK: u64 = 100_000;
 /// Frames that may wait for one client's socket, if the server does not read.
 const MAX_QUEUED: usize = 10_000;
-/// Less than this is no second worth telling.
-const BLINK: u64 = 50_000;
 /// A second.
 const SECOND: u64 = 1_000_000;
 
@@ -141,168 +143,6 @@ async fn connect_emitter(broker: &Broker) -> Result<Emitter, Failure> {
             _ => Failure::usage(format!("--broker {url}: {error}{source}")),
         }
     })
-}
-
-enum State {
-    Connecting,
-    /// The leader knows that we are ready.
-    Waiting,
-    Sending {
-        end: u64,
-        measure: u64,
-    },
-    Draining {
-        deadline: u64,
-    },
-    /// The leader knows what we sent.
-    Drained,
-    Finishing {
-        ledger: Ledger,
-        deadline: u64,
-    },
-}
-
-/// What happens by the clock besides the load: seconds and stages.
-struct Ticks {
-    second: u64,
-    cpu: f64,
-    waited: f64,
-    best: u32,
-    progress: u64,
-    /// When the leader was told of it.
-    told: u64,
-    patience: u64,
-}
-
-impl Ticks {
-    fn new(plan: &Plan) -> Self {
-        Self {
-            second: now() + SECOND,
-            cpu: cpu_seconds(),
-            waited: waited_seconds(),
-            best: 0,
-            progress: now(),
-            told: 0,
-            patience: plan.connect_timeout.as_micros()
-                + 2 * SECOND
-                + plan.connect_rate.map_or(0, |rate| (3e6 / rate) as u64)
-                    * u64::from(plan.processes),
-        }
-    }
-
-    fn next(&self, state: &State) -> u64 {
-        let stage = match state {
-            State::Sending { end, measure } if *measure > now() => (*end).min(*measure),
-            State::Sending { end, .. } => *end,
-            State::Draining { .. } | State::Finishing { .. } => now() + LOOK,
-            State::Connecting => now() + LOOK,
-            State::Waiting | State::Drained => u64::MAX,
-        };
-        stage.min(self.second)
-    }
-
-    fn begin(&mut self, shell: &Rc<Shell>, at: u64) -> State {
-        let mut load = shell.load.borrow_mut();
-        load.begin(at);
-        drop(load);
-        shell.act();
-        self.second = at + SECOND;
-        let plan = &shell.plan;
-        State::Sending {
-            end: at + plan.timetable.length(),
-            measure: at + plan.warmup.as_micros(),
-        }
-    }
-
-    fn stop_early(&self, state: &mut State) {
-        if let State::Sending { end, .. } = state {
-            *end = now();
-        }
-    }
-
-    fn take(&mut self, shell: &Shell, time: u64) -> Report {
-        let cpu = cpu_seconds();
-        let used = cpu - std::mem::replace(&mut self.cpu, cpu);
-        let waited = waited_seconds();
-        let idle = waited - std::mem::replace(&mut self.waited, waited);
-        let rss = resident_bytes();
-        let mut second = shell.load.borrow_mut().take_second(time, used, idle);
-        second.rss = rss;
-        Report::Second(Box::new(second))
-    }
-
-    fn tick(
-        &mut self,
-        shell: &Rc<Shell>,
-        state: &mut State,
-        time: u64,
-    ) -> Result<Vec<Report>, Failure> {
-        let mut reports = Vec::new();
-        if time >= self.second {
-            reports.push(self.take(shell, time));
-            let links = shell.links.borrow();
-            links.iter().flatten().for_each(|link| link.check(time));
-            // A pause of the process leaves out seconds.
-            self.second += SECOND * ((time - self.second) / SECOND + 1);
-        }
-        match state {
-            State::Connecting => {
-                let (ready, wanted) = shell.load.borrow().readiness();
-                if ready > self.best {
-                    self.best = ready;
-                    self.progress = time;
-                }
-                if time >= self.told + LOOK {
-                    self.told = time;
-                    reports.push(Report::Progress(ready, wanted));
-                }
-                let stuck = ready < wanted && time.saturating_sub(self.progress) > self.patience;
-                if stuck {
-                    return Err(shell.stuck(ready, wanted));
-                }
-                if ready >= wanted {
-                    reports.push(self.take(shell, time));
-                    reports.push(Report::Ready);
-                    *state = State::Waiting;
-                }
-            }
-            State::Sending { end, measure } => {
-                let stage = shell.load.borrow().stage();
-                if stage == Stage::Warmup && time >= *measure {
-                    // What a whole second has left is little; it goes with the next one.
-                    if time + SECOND > self.second + BLINK {
-                        reports.push(self.take(shell, time));
-                    }
-                    shell.load.borrow_mut().measure();
-                }
-                if time >= *end {
-                    if time + SECOND > self.second + BLINK {
-                        reports.push(self.take(shell, time));
-                    }
-                    shell.load.borrow_mut().stop();
-                    shell.act();
-                    *state = State::Draining {
-                        deadline: time + shell.plan.drain.as_micros(),
-                    };
-                }
-            }
-            State::Draining { deadline } => {
-                if shell.load.borrow().is_drained() || time >= *deadline {
-                    reports.push(Report::Drained(shell.load.borrow().ledger()));
-                    *state = State::Drained;
-                }
-            }
-            State::Finishing { ledger, deadline } => {
-                let audit = shell.load.borrow().audit(ledger);
-                if (audit.lost == 0 && audit.lost_unconfirmed == 0) || time >= *deadline {
-                    reports.push(self.take(shell, time));
-                    reports.push(Report::Done(audit));
-                }
-            }
-            State::Waiting | State::Drained => {}
-        }
-        Ok(reports)
-    }
 }
 
 impl Shell {

@@ -46,7 +46,9 @@ pub(super) async fn check(plan: &Plan, connector: &Connector) -> Result<(), Fail
         }
         let error = end.unwrap_or(NetError::Timeout);
         let refused = matches!(error, NetError::Session(SessionError::Refused(_)));
-        let code = if refused || error.is_stranger() {
+        let code = if matches!(error, NetError::Own(_)) {
+            Code::System
+        } else if refused || error.is_stranger() {
             Code::Protocol
         } else {
             Code::Unavailable
