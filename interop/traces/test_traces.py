@@ -31,7 +31,9 @@ def test_one_trace_from_a_job_over_the_broker_to_the_clients_of_two_nodes(reques
     nodes = [ending(StockNode(*flags)) for _ in range(2)]
     clients = [ending(Client(node, "pair")) for node in nodes]
     own = {"redis": ["--prefix", prefix], "amqp": ["--exchange", prefix]}[adapter]
-    job = ["--url", url, *own, "--room", "pair", *export(collector.urls, protocol)]
+    # More time for the span than by default: other tests may keep the machine busy.
+    own += ["--room", "pair", "--trace-flush-timeout", "30"]
+    job = ["--url", url, *own, *export(collector.urls, protocol)]
 
     def heard():
         # Until both nodes hear the broker.
