@@ -64,8 +64,38 @@ fn resident_bytes() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
+/// Since Linux 6.2 the size of the directory is their number. To read it makes the kernel look at each descriptor: with
+/// 19 000 of them that took 15 to 28 ms, in which a thread served nobody.
 fn open_descriptors() -> Option<u64> {
+    match std::fs::metadata("/proc/self/fd").ok()?.len() {
+        0 => listed_descriptors(),
+        open => Some(open),
+    }
+}
+
+fn listed_descriptors() -> Option<u64> {
     // One of them is the directory that is being read.
     let entries = std::fs::read_dir("/proc/self/fd").ok()?.count();
     Some(entries.saturating_sub(1) as u64)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_counted_in_either_way() {
+        const MORE: u64 = 200;
+        // Other tests of this process open and close some, too.
+        const OTHERS: u64 = 50;
+        let before = open_descriptors().expect("/proc");
+        let files: Vec<_> = (0..MORE)
+            .map(|_| std::fs::File::open("/proc/self/status").expect("a file"))
+            .collect();
+        for count in [open_descriptors(), listed_descriptors()] {
+            let more = count.expect("/proc").abs_diff(before);
+            assert!(more.abs_diff(MORE) < OTHERS, "{more} more");
+        }
+        drop(files);
+    }
 }
