@@ -332,7 +332,7 @@ impl Collector for Shown {
     }
 }
 
-/// Shows an emitter in a registry of `prometheus-client`, from [`Emitter::collector`]. It keeps the
+/// Shows an emitter in a registry of `prometheus-client`, from [`Emitter::collector`](crate::Emitter::collector). It keeps the
 /// emitter.
 #[derive(Debug)]
 pub struct EmitterCollector(pub(crate) crate::Emitter);
