@@ -115,7 +115,7 @@ impl ServerBuilder {
 
     /// Sets how this node shares the numbers of sockets in its rooms with the others, for
     /// [`count`](crate::BroadcastOperator::count), [`rooms`](crate::Namespace::rooms) and
-    /// [`on_room_occupied`](Namespace::on_room_occupied). All nodes should have the same.
+    /// [`on_room_occupied`](crate::Namespace::on_room_occupied). All nodes should have the same.
     pub fn room_sharing(mut self, config: OccupancyConfig) -> Self {
         self.occupancy = config;
         self
