@@ -302,7 +302,7 @@ describe(`the page on the ${serverName}`, () => {
   });
 
   test("a silent server is noticed by its missing pings", async () => {
-    const silent = await startServer({ flags: ["--ping-interval", "400ms", "--ping-timeout", "400ms"] });
+    const silent = await startServer({ flags: ["--ping-interval", "1s", "--ping-timeout", "2s"] });
     try {
       const page = await browser.tab(silent.url);
       await overWebSocket(page);
