@@ -24,7 +24,7 @@ step() {
         [ "${counts#* }" -gt 0 ] || failed=$((failed + 1))
         broken+=("$name")
         printf 'FAILED  %-14s %4ds  %s\n' "$name" $((SECONDS - started)) "exit $status, log: target/test-logs/$name.log"
-        tail -n 60 "$logs/$name.log" | sed 's/^/    /'
+        tail -n 120 "$logs/$name.log" | sed 's/^/    /'
     fi
 }
 
@@ -111,7 +111,7 @@ portable() {
 
 rust_tests() {
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --workspace --all-features --no-fail-fast
+        cargo nextest run --workspace --all-features --no-fail-fast --failure-output final
     else
         cargo test --workspace --all-features --no-fail-fast --lib --bins --tests
     fi

@@ -28,7 +28,8 @@ pub(crate) async fn foreign_bytes_are_counted_and_skipped(rabbit: &RabbitMq) {
         .create_channel()
         .await;
     let channel = channel.expect("a channel");
-    let valid = native::encode_message(&numbered(&NodeId::generate(), 1, 10));
+    let stranger = NodeId::generate();
+    let valid = native::encode_message(&numbered(&stranger, 1, 10));
     let mut bodies: Vec<Vec<u8>> = vec![
         Vec::new(),
         b"{\"method\":\"emit\"}".to_vec(),
@@ -48,6 +49,8 @@ pub(crate) async fn foreign_bytes_are_counted_and_skipped(rabbit: &RabbitMq) {
         }
         bodies.push(body);
     }
+    // The mark behind the garbage: one channel keeps its order, two do not keep each other's.
+    bodies.push(valid.to_vec());
     let odd = BasicProperties::default()
         .with_app_id("someone".into())
         .with_message_id("no number".into());
@@ -61,10 +64,15 @@ pub(crate) async fn foreign_bytes_are_counted_and_skipped(rabbit: &RabbitMq) {
         );
         published.await.expect("published");
     }
-    a.publish().expect("room");
-    until("the message behind the garbage", || b.heard_all(&a)).await;
+    let marked = || {
+        let messages = b.heard.messages.lock();
+        messages.iter().any(|message| message.node == stranger)
+    };
+    until("the message behind the garbage", marked).await;
     let errors = b.status().decode_errors;
     assert!(errors >= 290, "{errors}");
+    a.publish().expect("room");
+    until("a message of a healthy node", || b.heard_all(&a)).await;
     assert!(b.status().up && b.status().reconnects == 0);
     a.adapter.close().await;
     b.adapter.close().await;
