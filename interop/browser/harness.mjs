@@ -5,13 +5,13 @@ import { once } from "node:events";
 import { existsSync, rmSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { get as getSecurely } from "node:https";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { freePort } from "../lib/ports.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -33,15 +33,6 @@ export async function until(condition, what, timeout = 15_000) {
     if (performance.now() > deadline) throw new Error(`gave up waiting for ${what}`);
     await pause(20);
   }
-}
-
-async function freePort() {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, "close");
-  return port;
 }
 
 /** Whether the server answers, whoever signed its certificate. */

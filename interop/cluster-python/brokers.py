@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -29,8 +30,12 @@ def until(what: str, condition, patience: float = 60.0):
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """For a server that is started in a moment; below the ports that Linux gives to outgoing connections, any of which
+    could take it meanwhile (32768 to 60999, `ip_local_port_range`)."""
+    while True:
+        port = random.randrange(12_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def is_open(port: int) -> bool:

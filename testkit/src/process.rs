@@ -1,5 +1,6 @@
 //! Child processes, ports and waiting.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -78,17 +79,21 @@ fn describe(command: &Command) -> String {
     command.get_program().to_string_lossy().into_owned()
 }
 
-/// A TCP port that was free a moment ago. Another process may take it, so who uses it must be ready
-/// to try again.
-///
-/// # Panics
-///
-/// When there is none.
+/// Below the ports that Linux gives to outgoing connections (32768 to 60999,
+/// `ip_local_port_range`): any connection of the machine could take one of those between the choice
+/// and the start of the server, which for RabbitMQ are five seconds.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// A TCP port for a server that is started in a moment. It was free a moment ago.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    let address = listener.local_addr().expect("a listener has an address");
-    address.port()
+    loop {
+        let random = RandomState::new().hash_one(()) % u64::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(random).unwrap_or_default();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Waits until a condition holds, and looks each five milliseconds.

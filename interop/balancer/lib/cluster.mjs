@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { after } from "node:test";
 import { fileURLToPath } from "node:url";
-import { freePort } from "../../cluster/lib/process.mjs";
+import { freePort } from "../../lib/ports.mjs";
 import { until, within } from "../../lib/wait.mjs";
 
 const script = fileURLToPath(new URL("../../../scripts/cluster-up.sh", import.meta.url));

@@ -8,15 +8,6 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after } from "node:test";
 
-export async function freePort() {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
 /** Whether something at the port answers `hello` with bytes that `expected` accepts. */
 export function answers(port, hello, expected) {
   return new Promise((resolve) => {

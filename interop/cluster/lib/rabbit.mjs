@@ -2,8 +2,9 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
+import { freePort } from "../../lib/ports.mjs";
 import { until } from "../../lib/wait.mjs";
-import { Broker, answers, begin, end, freePort, launch, running } from "./process.mjs";
+import { Broker, answers, begin, end, launch, running } from "./process.mjs";
 
 /** RabbitMQ takes its time on a busy machine. */
 const START = 60_000;

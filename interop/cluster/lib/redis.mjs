@@ -3,8 +3,9 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { createClient } from "redis";
+import { freePort } from "../../lib/ports.mjs";
 import { until } from "../../lib/wait.mjs";
-import { Broker, answers, begin, freePort, launch, running } from "./process.mjs";
+import { Broker, answers, begin, launch, running } from "./process.mjs";
 
 const SLOTS = 16_384;
 /** A cluster finds itself only after some rounds of gossip. */
