@@ -27,6 +27,22 @@ macro_rules! target {
     };
 }
 
+/// A span of this name and kind, with what each has: our target, and fields for what went wrong. Its parent is the
+/// caller's span, or `None`, which leaves it to [`adopt`].
+macro_rules! span {
+    ($(parent: $parent:expr,)? $name:literal, $kind:literal, $($fields:tt)*) => {
+        trace_span!(
+            target: target!(),
+            $(parent: $parent,)?
+            $name,
+            otel.kind = $kind,
+            otel.status_code = field::Empty,
+            otel.status_description = field::Empty,
+            $($fields)*
+        )
+    };
+}
+
 /// Longest name of an event that becomes part of the name of a span.
 const LONGEST_TITLE: usize = 64;
 
@@ -80,13 +96,8 @@ pub(crate) fn handshake(request: &Parts, transport: &'static str) -> Span {
         return Span::none();
     }
     let agent = request.headers.get(http::header::USER_AGENT);
-    let span = trace_span!(
-        target: target!(),
-        parent: None,
-        "handshake",
-        otel.kind = "server",
-        otel.status_code = field::Empty,
-        otel.status_description = field::Empty,
+    let span = span!(
+        parent: None, "handshake", "server",
         http.request.method = request.method.as_str(),
         http.response.status_code = field::Empty,
         url.path = short(request.uri.path()),
@@ -113,13 +124,8 @@ pub(crate) fn connect(conn: &Conn, namespace: &str) -> Span {
     if !enabled() {
         return Span::none();
     }
-    let span = trace_span!(
-        target: target!(),
-        parent: None,
-        "connect",
-        otel.kind = "server",
-        otel.status_code = field::Empty,
-        otel.status_description = field::Empty,
+    let span = span!(
+        parent: None, "connect", "server",
         error.type = field::Empty,
         messaging.system = "socketio",
         messaging.destination.name = short(namespace),
@@ -164,14 +170,9 @@ fn traced_event(socket: &Socket, payload: &Payload) -> Span {
         .as_ref()
         .filter(|name| name.len() <= LONGEST_TITLE && socket.handles(name))
         .map(|name| format!("process {name}"));
-    let span = trace_span!(
-        target: target!(),
-        parent: None,
-        "process",
+    let span = span!(
+        parent: None, "process", "consumer",
         otel.name = title.as_deref(),
-        otel.kind = "consumer",
-        otel.status_code = field::Empty,
-        otel.status_description = field::Empty,
         error.type = field::Empty,
         messaging.system = field::Empty,
         messaging.operation.name = field::Empty,
@@ -249,13 +250,9 @@ fn traced_send(
     target: &Target,
     payload: &Payload,
 ) -> Span {
-    let span = trace_span!(
-        target: target!(),
-        "send",
+    let span = span!(
+        "send", "producer",
         otel.name = name,
-        otel.kind = "producer",
-        otel.status_code = field::Empty,
-        otel.status_description = field::Empty,
         messaging.system = field::Empty,
         messaging.operation.name = field::Empty,
         messaging.operation.type = field::Empty,
@@ -286,13 +283,10 @@ pub(crate) fn request(name: &'static str, namespace: &Namespace) -> Span {
     if !enabled() {
         return Span::none();
     }
-    trace_span!(
-        target: target!(),
+    span!(
         "request",
+        "client",
         otel.name = name,
-        otel.kind = "client",
-        otel.status_code = field::Empty,
-        otel.status_description = field::Empty,
         messaging.system = "socketio",
         messaging.operation.name = name,
         messaging.destination.name = short(namespace.name()),
@@ -330,14 +324,9 @@ pub(crate) fn deliver(message: &ClusterMessage) -> Span {
         return Span::none();
     }
     let title = format!("deliver {}", message.operation.name());
-    let span = trace_span!(
-        target: target!(),
-        parent: None,
-        "deliver",
+    let span = span!(
+        parent: None, "deliver", "consumer",
         otel.name = title.as_str(),
-        otel.kind = "consumer",
-        otel.status_code = field::Empty,
-        otel.status_description = field::Empty,
         error.type = field::Empty,
         messaging.system = field::Empty,
         messaging.operation.name = field::Empty,
