@@ -2,21 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use socketio_adapter_redis::RedisConfig;
 use socketio_core::cluster::Adapter;
 use socketio_testkit::Redis;
 
 use crate::relay::Relay;
-use crate::support::{AGAIN, Node, until};
+use crate::support::{AGAIN, Node, impatient, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_is_cut_is_noticed() {
     let server = Redis::start();
     for protocol in [3, 2] {
         let relay = Relay::to(server.port()).await;
-        let mut config = RedisConfig::new(format!("{}?protocol={protocol}", server.url()));
-        config.heartbeat_interval = Duration::from_millis(100);
-        config.heartbeat_timeout = Duration::from_millis(300);
+        let url = format!("{}?protocol={protocol}", server.url());
+        let mut config = impatient(url, Duration::from_millis(300));
         config.prefix = format!("cut{protocol}");
         let a = Node::start(&config).await;
         config.url = format!("{}?protocol={protocol}", relay.url());
@@ -54,9 +52,8 @@ async fn a_node_that_has_become_deaf_knows_it_by_its_own_probe() {
     let server = Redis::start();
     for protocol in [3, 2] {
         let relay = Relay::to(server.port()).await;
-        let mut config = RedisConfig::new(format!("{}?protocol={protocol}", relay.url()));
-        config.heartbeat_interval = Duration::from_millis(100);
-        config.heartbeat_timeout = Duration::from_millis(300);
+        let url = format!("{}?protocol={protocol}", relay.url());
+        let config = impatient(url, Duration::from_millis(300));
         let node = Node::start(&config).await;
         until("it is up", || node.is_up()).await;
         // Every connection works, and answers questions.
@@ -77,9 +74,8 @@ async fn connections_that_a_firewall_forgot_are_given_up() {
     let server = Redis::start();
     for protocol in [3, 2] {
         let relay = Relay::to(server.port()).await;
-        let mut config = RedisConfig::new(format!("{}?protocol={protocol}", relay.url()));
-        config.heartbeat_interval = Duration::from_millis(100);
-        config.heartbeat_timeout = Duration::from_millis(300);
+        let url = format!("{}?protocol={protocol}", relay.url());
+        let mut config = impatient(url, Duration::from_millis(300));
         config.prefix = format!("forgot{protocol}");
         let a = Node::start(&config).await;
         let b = Node::start(&config).await;

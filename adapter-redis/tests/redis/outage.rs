@@ -6,7 +6,9 @@ use socketio_adapter_redis::{Mode, RedisConfig};
 use socketio_core::cluster::{Adapter, AdapterError};
 use socketio_testkit::Redis;
 
-use crate::support::{AGAIN, LIMIT, Node, assert_accounted, assert_ascending, counted, two, until};
+use crate::support::{
+    AGAIN, LIMIT, Node, assert_accounted, assert_ascending, counted, impatient, two, until,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_wait_for_a_broker_that_restarts() {
@@ -56,7 +58,7 @@ async fn a_broker_that_was_away_for_long_is_found_as_soon() {
     until("all are up", || nodes.iter().all(Node::is_up)).await;
     counted(&server, &nodes.iter().collect::<Vec<_>>()).await;
     server.kill();
-    // Until they pause as long between two attempts as they ever do.
+    // The outage is this long: they pause as long between two attempts by now as they ever do.
     tokio::time::sleep(Duration::from_secs(3)).await;
     nodes[0].publish(1).expect("there is room");
     server.restart();
@@ -110,9 +112,7 @@ async fn every_message_of_a_restart_under_traffic_arrives_or_is_counted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_stalls_is_noticed_and_found_again() {
     let server = Redis::start();
-    let mut config = RedisConfig::new(server.url());
-    config.heartbeat_interval = Duration::from_millis(200);
-    config.heartbeat_timeout = Duration::from_millis(600);
+    let config = impatient(server.url(), Duration::from_millis(600));
     let (a, b) = two(&config).await;
     counted(&server, &[&a, &b]).await;
     let mut sent = 0;
@@ -162,9 +162,7 @@ async fn a_broker_that_stalls_is_noticed_and_found_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_published_while_the_broker_stalls_waits_for_the_listeners() {
     let server = Redis::start();
-    let mut config = RedisConfig::new(server.url());
-    config.heartbeat_interval = Duration::from_millis(200);
-    config.heartbeat_timeout = Duration::from_millis(600);
+    let config = impatient(server.url(), Duration::from_millis(600));
     let (a, b) = two(&config).await;
     counted(&server, &[&a, &b]).await;
     for round in 1..=3 {
@@ -194,7 +192,7 @@ async fn a_short_stall_loses_nothing() {
     for number in 1..=1000 {
         a.publish(number).expect("there is room");
     }
-    // The stall: shorter than anybody takes for a broken connection.
+    // The stall is this long: shorter than what anybody takes for a broken connection.
     tokio::time::sleep(Duration::from_millis(300)).await;
     server.resume();
     until("all arrive", || b.numbers().len() == 1000).await;
@@ -304,9 +302,7 @@ async fn a_subscription_that_the_server_forgot_is_made_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_takes_no_messages_is_not_up() {
     let server = Redis::start();
-    let mut config = RedisConfig::new(server.url());
-    config.heartbeat_interval = Duration::from_millis(100);
-    config.heartbeat_timeout = Duration::from_millis(300);
+    let config = impatient(server.url(), Duration::from_millis(300));
     let (a, b) = two(&config).await;
     let client = |arguments: &[&str]| {
         let mut command = redis::cmd("CLIENT");

@@ -212,7 +212,7 @@ async fn a_broker_that_restarts_makes_a_publisher_wait() {
             // The older protocol tells it only when something is sent.
             until("it notices", || !publisher.status().up).await;
         } else {
-            // Longer than a connection is taken to be sound without an answer.
+            // The outage is this long: nobody takes a connection to be sound that has not answered since.
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
         for number in 0..100 {

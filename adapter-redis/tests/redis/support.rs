@@ -151,6 +151,14 @@ pub(crate) async fn within(what: &str, limit: Duration, mut condition: impl FnMu
 /// within two.
 pub(crate) const AGAIN: Duration = Duration::from_secs(2);
 
+/// What is silent for so long is taken for broken; a probe is sent three times in that time.
+pub(crate) fn impatient(url: impl Into<String>, limit: Duration) -> RedisConfig {
+    let mut config = RedisConfig::new(url);
+    config.heartbeat_interval = limit / 3;
+    config.heartbeat_timeout = limit;
+    config
+}
+
 /// Two nodes that are up.
 pub(crate) async fn two(config: &RedisConfig) -> (Node, Node) {
     let (a, b) = (Node::start(config).await, Node::start(config).await);
