@@ -29,75 +29,48 @@ fn refused(arguments: &[&str], code: i32, part: &str) {
 
 #[test]
 fn flags_and_thresholds() {
-    let target = "--target=http://127.0.0.1:1";
-    refused(&["run", "echo"], 64, "--target");
-    refused(&["run", "ecco", target], 64, "`ecco` is no scenario");
-    refused(
-        &["run", "echo", "--target", "localhost:3000"],
-        64,
-        "`localhost:3000` is no target",
-    );
-    refused(&["run", "echo", "--target", "ftp://h"], 64, "http://");
-    refused(&["run", "echo", target, "--clients", "many"], 64, "many");
-    refused(&["run", "echo", target, "--bogus"], 64, "--bogus");
-    refused(
-        &["run", "echo", target, "--threshold", "lost"],
-        64,
-        "`lost` is no threshold",
-    );
-    refused(
-        &["run", "echo", target, "--threshold", "delivery.p99<fast"],
-        64,
-        "fast",
-    );
-    refused(
-        &["run", "echo", target, "--duration", "10"],
-        64,
-        "no duration",
-    );
-    refused(
-        &["run", "echo", target, "--metrics", "h:1"],
-        64,
-        "--metrics",
-    );
-    let both = ["--insecure", "--ca", "a.pem"];
-    refused(&[&["run", "echo", target], &both[..]].concat(), 64, "--ca");
-    let https = ["run", "echo", "--target=https://127.0.0.1:1"];
-    let absent = ["--ca", "/nowhere/a.pem"];
-    refused(
-        &[&https[..], &absent].concat(),
-        64,
-        "/nowhere/a.pem: No such file",
-    );
-    refused(
-        &["run", "echo", target, "--threshold", "rss<5s"],
-        64,
-        "no size",
-    );
-    refused(&["run", "echo", target, "--window", "0"], 64, "--window");
-    refused(&["run", "echo", target, "--rate", "NaN"], 64, "--rate");
-    refused(&["run", "fanout", target, "--rooms", "0"], 64, "--rooms");
-    refused(
-        &["run", "fanout", target, "--publish-args", "[\"{stam}\"]"],
-        64,
-        "`{stam}` is no place",
-    );
-    refused(&["run", "echo", target, "--at", "1s"], 64, "--kill");
     refused(&["dance"], 64, "dance");
-    refused(
-        &[
-            "run",
+    refused(&["run", "echo"], 64, "--target");
+    for (target, part) in [
+        ("localhost:3000", "`localhost:3000` is no target"),
+        ("ftp://h", "http://"),
+    ] {
+        refused(&["run", "echo", "--target", target], 64, part);
+    }
+    let https = ["run", "echo", "--target=https://127.0.0.1:1", "--ca"];
+    let absent = [&https[..], &["/nowhere/a.pem"]].concat();
+    refused(&absent, 64, "/nowhere/a.pem: No such file");
+
+    let cases: [(&str, &[&str], &str); 16] = [
+        ("ecco", &[], "`ecco` is no scenario"),
+        ("echo", &["--clients", "many"], "many"),
+        ("echo", &["--bogus"], "--bogus"),
+        ("echo", &["--threshold", "lost"], "`lost` is no threshold"),
+        ("echo", &["--threshold", "delivery.p99<fast"], "fast"),
+        ("echo", &["--threshold", "rss<5s"], "no size"),
+        ("echo", &["--duration", "10"], "no duration"),
+        ("echo", &["--metrics", "h:1"], "--metrics"),
+        ("echo", &["--insecure", "--ca", "a.pem"], "--ca"),
+        ("echo", &["--window", "0"], "--window"),
+        ("echo", &["--rate", "NaN"], "--rate"),
+        ("echo", &["--at", "1s"], "--kill"),
+        ("fanout", &["--rooms", "0"], "--rooms"),
+        (
+            "fanout",
+            &["--publish-args", "[\"{stam}\"]"],
+            "`{stam}` is no place",
+        ),
+        (
             "churn",
-            target,
+            &["--join-event", "", "--churn", "rooms"],
             "--join-event",
-            "",
-            "--churn",
-            "rooms",
-        ],
-        64,
-        "--join-event",
-    );
-    refused(&["run", "emit", target], 64, "--broker");
+        ),
+        ("emit", &[], "--broker"),
+    ];
+    for (scenario, flags, part) in cases {
+        let run = ["run", scenario, "--target=http://127.0.0.1:1"];
+        refused(&[&run[..], flags].concat(), 64, part);
+    }
 }
 
 #[test]
