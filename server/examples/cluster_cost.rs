@@ -268,25 +268,11 @@ async fn join_and_leave(
 /// Waits until all nodes agree on all rooms, and leaves them.
 async fn converge(nodes: &[Node]) -> Result<(), AnyError> {
     let started = Instant::now();
-    loop {
-        let mut lists = Vec::new();
-        for node in nodes {
-            lists.push(node.io.rooms().await);
-        }
-        let all = |list: &socketio_server::RoomList| list.is_complete() && *list == lists[0];
-        if lists.iter().all(all) {
-            let rooms = lists[0].rooms.len();
-            println!(
-                "  all agree on {rooms} rooms {:.0?} later",
-                started.elapsed()
-            );
-            break;
-        }
-        if started.elapsed() > PATIENCE {
-            return Err("the nodes do not agree on the rooms".into());
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let rooms = agreement(nodes, |_| true).await?;
+    println!(
+        "  all agree on {rooms} rooms {:.0?} later",
+        started.elapsed()
+    );
     for node in nodes {
         for socket in node.io.sockets() {
             for room in socket.rooms() {
@@ -296,14 +282,29 @@ async fn converge(nodes: &[Node]) -> Result<(), AnyError> {
             }
         }
     }
-    for node in nodes {
-        until("all rooms are empty", || {
-            node.io.local_rooms().len() == node.io.socket_count()
-        })
-        .await?;
-    }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // So that news of it is no part of what is measured next.
+    agreement(nodes, |rooms| rooms == 0).await?;
     Ok(())
+}
+
+/// Waits until all nodes know the same rooms, so many as are wanted. Says how many.
+async fn agreement(nodes: &[Node], wanted: impl Fn(usize) -> bool) -> Result<usize, AnyError> {
+    let started = Instant::now();
+    loop {
+        let mut lists = Vec::new();
+        for node in nodes {
+            lists.push(node.io.rooms().await);
+        }
+        let all = |list: &socketio_server::RoomList| list.is_complete() && *list == lists[0];
+        let rooms = lists[0].rooms.len();
+        if wanted(rooms) && lists.iter().all(all) {
+            return Ok(rooms);
+        }
+        if started.elapsed() > PATIENCE {
+            return Err("the nodes do not agree on the rooms".into());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) -> Result<(), AnyError> {
