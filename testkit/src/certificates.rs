@@ -1,4 +1,4 @@
-//! Certificates for brokers with TLS.
+//! Certificates for brokers with TLS. Test support: what cannot be made panics.
 
 use std::path::PathBuf;
 
@@ -44,16 +44,6 @@ impl Certificates {
             key: folder.write("server.key", &key.serialize_pem()),
             _folder: folder,
         }
-    }
-
-    /// The authority's certificate as text.
-    ///
-    /// # Panics
-    ///
-    /// When its file is gone.
-    #[must_use]
-    pub fn authority_pem(&self) -> String {
-        std::fs::read_to_string(&self.authority).expect("the file was written")
     }
 }
 

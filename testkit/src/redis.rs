@@ -1,4 +1,4 @@
-//! `redis-server`: one, three as a cluster, or watched by a Sentinel.
+//! `redis-server`: one, three as a cluster, or watched by a Sentinel. Test support: what goes wrong panics.
 
 mod cluster;
 mod sentinel;

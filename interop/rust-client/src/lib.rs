@@ -1,4 +1,4 @@
-//! The interop server (see `interop/README.md`) as a child process.
+//! The interop server (see `interop/README.md`) as a child process. Test support, so it panics when something goes wrong.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

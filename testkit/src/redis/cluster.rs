@@ -1,3 +1,5 @@
+//! Three `redis-server` that share the slots. Test support: what goes wrong panics.
+
 use std::time::Duration;
 
 use redis::RedisResult;

@@ -1,3 +1,5 @@
+//! A master, a replica, and a Sentinel that watches them. Test support: what goes wrong panics.
+
 use std::process::{Command, Stdio};
 use std::time::Duration;
 

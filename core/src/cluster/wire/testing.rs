@@ -1,4 +1,4 @@
-//! What the tests of the formats share: captured messages, and any message.
+//! What the tests of the formats share: captured messages, and any message. It panics, because it is test support.
 
 use std::time::Duration;
 
