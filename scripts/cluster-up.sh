@@ -148,7 +148,8 @@ roll() {
         echo "restarted node$((index + 1)): ended"
         start_node "$index"
         echo "restarted node$((index + 1)): ready"
-        # Not before the balancer has seen it: two nodes must never be away at once.
+        # As a deploy waits between two nodes: two of the balancer's checks, for none of the three tells when it has seen
+        # one. Two nodes must never be away at once.
         sleep 2
     done
     echo "restarted all nodes"

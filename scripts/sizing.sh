@@ -60,6 +60,7 @@ for kind in plain TLS; do
             sleep 0.2
         done
         connected=$(metric process_cpu_seconds_total)
+        # Of idle clients: what connecting took for a moment is given back by then.
         sleep 3
         awk -v kind=$kind -v n="$clients" -v before="$memory" -v after="$(kib VmRSS "/proc/$node/status")" \
             -v slab="$slab" -v slabs="$(kib Slab /proc/meminfo)" -v cpu="$cpu" -v connected="$connected" 'BEGIN {

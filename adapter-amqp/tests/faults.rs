@@ -80,7 +80,7 @@ async fn a_broker_that_restarts_under_traffic() {
         }
     };
     let restarting = async {
-        // Traffic before the restart, and behind it.
+        // How long there is traffic before the restart, and again behind it.
         let quiet = Duration::from_secs(2);
         tokio::time::sleep(quiet).await;
         // In full traffic.

@@ -15,7 +15,7 @@ import { freePort } from "../lib/ports.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
-export const OUT = here("../out/");
+const OUT = here("../out/");
 const REFERENCE = here("reference.mjs");
 // The server under test: our node when its binary is named, else the official server.
 const NODE_BIN = process.env.SOCKETIO_NODE_BIN;

@@ -124,7 +124,7 @@ impl Cluster {
     }
 }
 
-/// Emits until a client hears it.
+/// Emits until a client hears it, fifty times a second.
 pub(crate) async fn reach(io: &Emitter, rooms: impl IntoRooms, client: &mut Client, event: &str) {
     let to = io.to(rooms);
     let again = async {

@@ -106,6 +106,7 @@ if (!isMainThread) {
       // Between two lives nobody is there.
       const count = await scrape(url).then((metrics) => metrics[series] ?? 0).catch(() => undefined);
       if (count !== undefined) samples.push({ sent, received: now(), count });
+      // The pace of looking.
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     return samples;
