@@ -19,12 +19,6 @@ def rabbitmq():
     broker.close()
 
 
-@pytest.fixture
-def broker_of(request):
-    """The broker of an adapter; only those that a test asks for are started."""
-    return lambda adapter: request.getfixturevalue("redis" if adapter == "redis" else "rabbitmq")
-
-
 @pytest.fixture(scope="module")
 def ending():
     """Closes what is put into it, the last first."""
