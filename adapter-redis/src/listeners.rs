@@ -179,7 +179,8 @@ impl Tally {
         let mut sums: HashMap<String, u64> = HashMap::new();
         for told in join_all(asked).await {
             for (channel, listeners) in told? {
-                *sums.entry(channel).or_default() += listeners;
+                let sum = sums.entry(channel).or_default();
+                *sum = sum.saturating_add(listeners);
             }
         }
         Ok(sums)

@@ -256,7 +256,7 @@ impl MissingNodes {
     /// How many there are, with and without an id.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.nodes.len() + self.unnamed
+        self.unnamed.saturating_add(self.nodes.len())
     }
 
     /// Adds those of another namespace. The numbers without names may mean the same members, so the

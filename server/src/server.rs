@@ -245,7 +245,8 @@ impl Server {
     #[must_use]
     pub fn node_count(&self) -> usize {
         let foreign = self.shared().cluster().map_or(0, |c| c.foreign("/"));
-        1 + self.other_nodes().len() + foreign
+        // A broker says how many of the others there are, so it may be any number.
+        foreign.saturating_add(1 + self.other_nodes().len())
     }
 
     /// Whether members may be there that nobody can count or ask, as those that speak the dialect of

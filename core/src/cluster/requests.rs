@@ -363,7 +363,8 @@ impl Pending {
                 debt.add_to(&mut self.left_debt);
             }
             if owed && silent == 0 {
-                self.left_debt.unnamed_nodes += 1;
+                let unnamed = &mut self.left_debt.unnamed_nodes;
+                *unnamed = unnamed.saturating_add(1);
             }
         }
         owed || silent > 0

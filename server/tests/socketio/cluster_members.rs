@@ -216,6 +216,29 @@ async fn members_without_names_are_asked_waited_for_and_written_off() {
 }
 
 #[tokio::test]
+async fn a_number_of_members_that_cannot_be_is_no_panic() {
+    let bus = MemoryBus::immediate();
+    let mixed = Mixed::new(&bus, false);
+    let one = start(builder(1).adapter(Arc::clone(&mixed) as _)).await;
+    one.io.join_cluster().await.expect("the bus is there");
+    let two = start(builder(2).adapter(bus.adapter())).await;
+    two.io.join_cluster().await.expect("the bus is there");
+    let handler = mixed.handler();
+    handler.on_foreign("/", usize::MAX);
+    assert_eq!(one.io.node_count(), usize::MAX);
+    // One of ours is silent too, so that there is more than that number.
+    bus.kill(two.io.node_id());
+    let error = one.io.timeout(SHORT).fetch_sockets().await;
+    let error = error.expect_err("nobody answers");
+    assert_eq!(
+        (error.missing.nodes.len(), error.missing.unnamed),
+        (1, usize::MAX)
+    );
+    assert_eq!(error.missing.len(), usize::MAX);
+    assert!(error.to_string().contains("nodes"), "{error}");
+}
+
+#[tokio::test]
 async fn an_answer_may_come_from_members_that_nobody_counts() {
     let bus = MemoryBus::immediate();
     let mixed = Mixed::new(&bus, true);
