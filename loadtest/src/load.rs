@@ -89,6 +89,9 @@ pub struct Load {
     next_connect: u64,
     next_publish: Option<u64>,
     next_echo: Option<u64>,
+    /// The numbers of the messages that are due then.
+    nth_publish: u64,
+    nth_echo: u64,
     next_churn: Option<u64>,
     next_storm: Option<u64>,
     next_sweep: u64,
@@ -137,6 +140,8 @@ impl Load {
             next_connect: now,
             next_publish: None,
             next_echo: None,
+            nth_publish: 0,
+            nth_echo: 0,
             next_churn: None,
             next_storm: None,
             next_sweep: now + SWEEP,

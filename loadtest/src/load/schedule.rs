@@ -52,7 +52,8 @@ impl Load {
             return;
         }
         while let Some(due) = self.next_publish.filter(|due| *due <= now) {
-            self.next_publish = self.after(due, self.publish_share());
+            self.nth_publish += 1;
+            self.next_publish = self.due(self.nth_publish, self.publish_share());
             if !self.rows.is_empty() {
                 let row = self.turn_publish % self.rows.len() as u32;
                 self.turn_publish = self.turn_publish.wrapping_add(1);
@@ -68,7 +69,8 @@ impl Load {
             }
         }
         while let Some(due) = self.next_echo.filter(|due| *due <= now) {
-            self.next_echo = self.after(due, self.echo_share());
+            self.nth_echo += 1;
+            self.next_echo = self.due(self.nth_echo, self.echo_share());
             self.echo_in_turn(now, due);
         }
         while let Some(due) = self.next_churn.filter(|due| *due <= now) {
@@ -88,11 +90,12 @@ impl Load {
 
     pub(super) fn start_schedule(&mut self, now: u64) {
         if self.plan.open_loop {
-            // Processes take turns.
-            let first = self.plan.timetable.next_due(0, 1.0).unwrap_or(0);
-            let first = now + first * u64::from(self.share.index);
-            self.next_publish = (!self.rows.is_empty()).then_some(first);
-            self.next_echo = self.plan.has_echo().then_some(first);
+            if !self.rows.is_empty() {
+                self.next_publish = self.due(0, self.publish_share());
+            }
+            if self.plan.has_echo() {
+                self.next_echo = self.due(0, self.echo_share());
+            }
         } else {
             for client in 0..self.clients.len() as u32 {
                 self.fill_echo(now, client);
@@ -134,17 +137,16 @@ impl Load {
         }
     }
 
-    /// When the message after that of `due` is due, if `share` of all are ours.
-    fn after(&self, due: u64, share: f64) -> Option<u64> {
+    /// When the message of a number is due, from 0 on, if `share` of all are ours. Processes take turns.
+    fn due(&self, number: u64, share: f64) -> Option<u64> {
         // In a mix both kinds share the rate.
         let kinds = if self.plan.has_echo() && self.plan.has_publishers() {
             0.5
         } else {
             1.0
         };
-        let at = due.saturating_sub(self.began);
-        let next = self.plan.timetable.next_due(at, share * kinds)?;
-        Some(self.began + next)
+        let before = f64::from(self.share.index) + number as f64 / (share * kinds);
+        Some(self.began + self.plan.timetable.due(before)?)
     }
 
     fn echo_in_turn(&mut self, now: u64, due: u64) {

@@ -3,7 +3,7 @@
 use socketio_core::packet::RESERVED_EVENTS;
 
 use super::{Broker, Events, Message, PlanError, Transport, Trust};
-use crate::phases::{Phase, Timetable};
+use crate::phases::{MAX_RATE, Phase, Timetable};
 use crate::settings::{Scenario, Settings};
 use crate::target::Target;
 use crate::template::Template;
@@ -40,7 +40,11 @@ pub(super) fn timetable(
 ) -> Result<Timetable, PlanError> {
     let phases = settings.phase.iter().map(|text| Phase::parse(text));
     let mut phases = phases.collect::<Result<Vec<_>, _>>().map_err(plain)?;
-    let rate = positive("rate", settings.rate)?.map(|rate| (rate, rate));
+    let rate = positive("rate", settings.rate)?;
+    if rate.is_some_and(|rate| rate > MAX_RATE) {
+        return Err(wrong(format!("--rate must be at most {MAX_RATE}")));
+    }
+    let rate = rate.map(|rate| (rate, rate));
     if phases.is_empty() {
         let duration = settings.duration.unwrap_or(Span::seconds(10));
         if duration.0.is_zero() {
