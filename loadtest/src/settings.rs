@@ -168,7 +168,8 @@ pub struct Settings {
     #[arg(long, value_name = "WHAT", help_heading = "Scenarios")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub churn: Option<Churn>,
-    /// storm: time from one storm to the next, and to the first [default: half of the duration]
+    /// storm: time from one storm to the next, and to the first; none comes at the very end [default: half of
+    /// the duration]
     #[arg(long, value_name = "TIME", help_heading = "Scenarios")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storm_every: Option<Span>,

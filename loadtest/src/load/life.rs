@@ -311,6 +311,7 @@ impl Load {
 
     /// Connects who waits, as far as the rate allows.
     pub(super) fn pump(&mut self, now: u64) {
+        let storms = self.plan.storm_every.is_some() && self.is_sending();
         while let Some(&(client, due)) = self.queue.front() {
             let due = match self.plan.connect_rate {
                 Some(_) if self.next_connect > now => return,
@@ -319,9 +320,9 @@ impl Load {
                     self.next_connect = due + (1e6 / (rate * self.share.fraction())) as u64;
                     due
                 }
-                None if self.connecting >= MAX_CONNECTING && self.next_storm.is_none() => return,
+                None if self.connecting >= MAX_CONNECTING && !storms => return,
                 // Who had to wait for others of us was not due before its turn.
-                None if self.next_storm.is_none() => now,
+                None if !storms => now,
                 None => due,
             };
             self.queue.pop_front();

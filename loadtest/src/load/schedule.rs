@@ -79,11 +79,7 @@ impl Load {
             self.churn(now);
         }
         if let Some(due) = self.next_storm.filter(|due| *due <= now) {
-            let every = self
-                .plan
-                .storm_every
-                .map_or(u64::MAX, crate::units::Span::as_micros);
-            self.next_storm = Some(due.saturating_add(every));
+            self.next_storm = self.storm_after(due);
             self.storm(now);
         }
     }
@@ -106,12 +102,19 @@ impl Load {
         }
         let after = now + self.plan.warmup.as_micros();
         self.next_churn = self.plan.churn.map(|_| after);
-        self.next_storm = self.plan.storm_every.map(|every| after + every.as_micros());
+        self.next_storm = self.storm_after(after);
         for client in 0..self.clients.len() as u32 {
             if self.clients[client as usize].slow && self.is_ready(client) {
                 self.pause(client);
             }
         }
+    }
+
+    /// One at the very end would only hide what is still under way, and nobody would see who comes back.
+    fn storm_after(&self, at: u64) -> Option<u64> {
+        let due = at.saturating_add(self.plan.storm_every?.as_micros());
+        let end = self.began + self.plan.timetable.length();
+        (due < end).then_some(due)
     }
 
     /// The part of the rate that the publishers of this process have.

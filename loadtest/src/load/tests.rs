@@ -298,6 +298,25 @@ fn who_is_cut_off_misses_and_comes_back() {
 }
 
 #[test]
+fn no_storm_comes_at_the_very_end() {
+    let toml =
+        "scenario = \"storm\"\nclients = 10\nrate = 100.0\nwarmup = \"0s\"\nduration = \"4s\"";
+    for (every, storms) in [
+        ("", 1),
+        ("\nstorm-every = \"1s\"", 3),
+        ("\nstorm-every = \"9s\"", 0),
+    ] {
+        let mut world = World::new(&format!("{toml}{every}"), Faults::default(), 1);
+        world.run();
+        assert_eq!(
+            world.sum(|counters| counters.churned),
+            storms * 10,
+            "{every}"
+        );
+    }
+}
+
+#[test]
 fn phases_bring_clients_and_send_them_away() {
     let toml = "scenario = \"fanout\"\nclients = 10\nwarmup = \"0s\"\nrate = 100.0\n\
                 phase = [\"2s clients=30\", \"1s\", \"2s clients=5\"]";
