@@ -25,7 +25,7 @@ use crate::measure::{Counters, Hists, Measure, Second, Stage};
 use crate::plan::{Plan, Share};
 use crate::rng::Rng;
 
-use client::{Client, Life};
+use client::{Client, Life, Purpose};
 use publish::Row;
 
 /// What is to be done.
@@ -288,6 +288,11 @@ impl Load {
                 }
             }
         }
+        // The run is over for those who still wait.
+        let pending = self.clients.iter().flat_map(|client| &client.pending);
+        totals.lost += pending
+            .filter(|pending| pending.purpose == Purpose::Echo)
+            .count() as u64;
         // Who is still away has missed what was published since.
         let windows = self
             .clients

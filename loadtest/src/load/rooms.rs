@@ -5,7 +5,7 @@ use socketio_core::payload::Payload;
 use super::client::{Purpose, RoomState};
 use super::{Load, publish};
 use crate::audit::{Arrival, Publisher, Sent, Window};
-use crate::measure::Measure;
+use crate::measure::{Measure, Stage};
 use crate::stamp::Stamp;
 
 /// Windows with gaps of rooms that were left. Beyond it their gaps count as lost, without asking whether
@@ -42,6 +42,7 @@ impl Load {
     }
 
     pub(super) fn joined(&mut self, now: u64, client: u32, at: usize) {
+        let plan = std::sync::Arc::clone(&self.plan);
         let known = &mut self.clients[client as usize];
         let room = &mut known.rooms[at];
         if room.state != RoomState::Joining {
@@ -49,16 +50,19 @@ impl Load {
         }
         room.state = RoomState::In;
         let number = room.number;
+        let sending = matches!(self.stage, Stage::Warmup | Stage::Measure);
         if !known.slow {
             self.members_of_room[number as usize] += 1;
             for row in &self.rows_of_room[number as usize] {
                 let row = &self.rows[*row as usize];
+                if row.client == Some(client) && !plan.events.publisher_receives {
+                    continue;
+                }
                 let id = row.publisher.id();
                 match known.windows.binary_search_by_key(&id, |(id, _)| *id) {
                     Ok(at) => self.audit.missed += known.windows[at].1.rejoin(row.sent),
-                    Err(at) if row.sent > 0 => {
-                        known.windows.insert(at, (id, Window::new(row.sent)))
-                    }
+                    // Whoever was there before the first message is judged from there.
+                    Err(at) if sending => known.windows.insert(at, (id, Window::new(row.sent))),
                     Err(_) => {}
                 }
             }
@@ -107,7 +111,11 @@ impl Load {
         if was == RoomState::Early {
             // Of publishers that were never heard there is no window yet.
             for row in &self.rows_of_room[number as usize] {
-                let id = self.rows[*row as usize].publisher.id();
+                let row = &self.rows[*row as usize];
+                if row.client == Some(client) && !self.plan.events.publisher_receives {
+                    continue;
+                }
+                let id = row.publisher.id();
                 let place = known.windows.binary_search_by_key(&id, |(id, _)| *id);
                 if let Err(place) = place {
                     let mut window = if planned {

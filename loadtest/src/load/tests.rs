@@ -20,7 +20,7 @@ struct Faults {
     lose: u64,
     duplicate: u64,
     swap: u64,
-    /// Publications that are neither acknowledged nor delivered.
+    /// Publications that are neither acknowledged nor delivered, and echoes that are not answered.
     ignore: u64,
 }
 
@@ -120,11 +120,19 @@ impl World {
                 }
                 let json = serde_json::to_string(&args[2..]).expect("JSON");
                 let payload = Payload::from_json(json.into(), Vec::new()).expect("a payload");
+                let to_itself = self.load.plan.events.publisher_receives;
                 for member in self.rooms.get(&room).cloned().unwrap_or_default() {
-                    self.deliver(member, &payload);
+                    if member != client || to_itself {
+                        self.deliver(member, &payload);
+                    }
                 }
             }
-            Some("echo") => {}
+            Some("echo") => {
+                if self.chance(self.faults.ignore) {
+                    self.ignored += 1;
+                    return;
+                }
+            }
             other => panic!("{other:?}"),
         }
         if let Some(id) = ack {
@@ -225,6 +233,7 @@ fn a_good_server_loses_nothing() {
         "scenario = \"churn\"\nchurn-rate = 100.0\nrate = 200.0\nclients = 20",
         "scenario = \"churn\"\nchurn-rate = 100.0\nclients = 20\nrooms = 3\nrooms-per-client = 2",
         "scenario = \"storm\"\nstorm-every = \"200ms\"\nclients = 10",
+        "scenario = \"storm\"\nstorm-every = \"200ms\"\nclients = 10\npublisher-receives = false",
         "scenario = \"storm\"\nstorm-every = \"200ms\"\nclients = 10\nrate = 200.0\nconnect-rate = 500.0",
     ] {
         let mut world = World::new(&format!("{toml}\n{short}"), Faults::default(), 1);
@@ -314,6 +323,64 @@ fn no_storm_comes_at_the_very_end() {
             "{every}"
         );
     }
+}
+
+#[test]
+fn publishers_that_do_not_hear_themselves_come_back_and_lose_nothing() {
+    let toml =
+        format!("{FANOUT}rate = 100.0\nreconnect-delay = \"100ms\"\npublisher-receives = false");
+    let mut world = World::new(&toml, Faults::default(), 1);
+    world.run_until(500 * MS);
+    world.begin();
+    world.run_until(world.now + 1_000 * MS);
+    world.kill(0);
+    world.run_until(world.now + 1_000 * MS);
+    let audit = world.finish();
+    assert_eq!((audit.lost, audit.lost_unconfirmed), (0, 0));
+    // Two of three publish what it hears, each ten times in the 50 to 150 ms.
+    assert!((3..=14).contains(&audit.missed), "{audit:?}");
+}
+
+#[test]
+fn what_is_not_acknowledged_when_the_run_ends_is_lost() {
+    for load in ["rate = 50.0", "window = 2"] {
+        let faults = Faults {
+            ignore: 1000,
+            ..Faults::default()
+        };
+        let toml = format!("scenario = \"echo\"\nclients = 5\nduration = \"2s\"\n{load}");
+        let mut world = World::new(&toml, faults, 1);
+        world.run_until(500 * MS);
+        world.begin();
+        let end = world.now + world.load.plan.timetable.length();
+        world.run_until(end);
+        world.load.stop();
+        // As long as a worker waits by default, which is not as long as an acknowledgement may take.
+        world.run_until(end + 5_000 * MS);
+        let audit = world.load.audit(&Ledger::new());
+        assert!(world.ignored >= 10);
+        assert_eq!(audit.lost, world.ignored, "{load}");
+    }
+}
+
+#[test]
+fn who_comes_later_is_judged_from_the_first_message_on() {
+    let toml = "scenario = \"fanout\"\nclients = 2\npublishers = 2\nwarmup = \"0s\"\nrate = 1.0\n\
+                phase = [\"900ms clients=4\", \"5100ms\"]";
+    let mut world = World::new(toml, Faults::default(), 1);
+    world.run_until(500 * MS);
+    world.begin();
+    let begin = world.now;
+    world.run_until(begin + 990 * MS);
+    assert!(world.load.readiness().0 > 2);
+    // The second publisher's first message gets lost; nobody heard of it before.
+    world.faults.lose = 1000;
+    world.run_until(begin + 1_500 * MS);
+    world.faults.lose = 0;
+    world.run_until(begin + 6_000 * MS);
+    let audit = world.finish();
+    assert!(world.lost > 2);
+    assert_eq!(audit.lost, world.lost);
 }
 
 #[test]
