@@ -360,6 +360,13 @@ impl Load {
         self.counters.error(cause);
     }
 
+    /// Whether something that was due then is counted: all while warming up, which is shown and then forgotten;
+    /// later on nothing that is left of it.
+    fn counts(&self, due: u64) -> bool {
+        let measured = self.began.saturating_add(self.plan.warmup.as_micros());
+        self.stage == Stage::Warmup || due >= measured
+    }
+
     fn record(&mut self, measure: Measure, micros: u64) {
         self.hists.entry(measure).or_default().record(micros);
     }

@@ -100,9 +100,11 @@ pub async fn work(
     let mut state = State::Connecting;
     loop {
         let time = now();
+        let mut told = clock.measure(&shell, &state, time);
         shell.load.borrow_mut().handle_time(time);
         shell.act();
-        for report in clock.tick(&shell, &mut state, time)? {
+        told.extend(clock.tick(&shell, &mut state, time)?);
+        for report in told {
             let done = matches!(report, Report::Done(_));
             // Whoever led is gone: so are we.
             if reports.send(report).await.is_err() || done {

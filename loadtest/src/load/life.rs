@@ -159,9 +159,8 @@ impl Load {
                 if answered != id.0 + 1 {
                     self.counters.error("an acknowledgement of another message");
                 }
-                self.counters.acked += 1;
                 self.audit.reordered += u64::from(overtook);
-                self.record(Measure::Ack, now.saturating_sub(pending.due));
+                self.count_ack(now, pending.due);
                 if !self.plan.open_loop && self.is_sending() {
                     self.fill_echo(now, client);
                 }
@@ -169,12 +168,18 @@ impl Load {
             Purpose::Join(at) => self.joined(now, client, at as usize),
             Purpose::Leave(at) => self.left(now, client, at as usize),
             Purpose::Publish(row, sequence) => {
-                self.counters.acked += 1;
-                self.record(Measure::Ack, now.saturating_sub(pending.due));
+                self.count_ack(now, pending.due);
                 if refused.is_none() {
                     self.confirmed(now, row, sequence);
                 }
             }
+        }
+    }
+
+    fn count_ack(&mut self, now: u64, due: u64) {
+        if self.counts(due) {
+            self.counters.acked += 1;
+            self.record(Measure::Ack, now.saturating_sub(due));
         }
     }
 

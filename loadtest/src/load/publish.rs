@@ -113,8 +113,7 @@ impl Load {
             data: Some(&plan.data),
             client: client.unwrap_or(0),
         };
-        self.counters.sent += 1;
-        self.lag(now, due);
+        self.count_sent(now, due);
         match client {
             Some(client) => {
                 let message = &plan.events.publish;

@@ -145,8 +145,10 @@ impl Load {
         if self.clients[client as usize].slow {
             return;
         }
-        self.counters.delivered += 1;
-        self.record(Measure::Delivery, now.saturating_sub(stamp.due));
+        if self.counts(stamp.due) {
+            self.counters.delivered += 1;
+            self.record(Measure::Delivery, now.saturating_sub(stamp.due));
+        }
         let number = publish::room_of(&self.plan, stamp.publisher);
         let known = &mut self.clients[client as usize];
         let room = known.rooms.iter().find(|room| room.number == number);

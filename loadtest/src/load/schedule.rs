@@ -133,8 +133,12 @@ impl Load {
         self.clients.len() as f64 / f64::from(self.plan.timetable.most_clients())
     }
 
-    /// How late something is sent; in a closed loop it is due when it is sent.
-    pub(super) fn lag(&mut self, now: u64, due: u64) {
+    /// Counts a message, and how late it is; in a closed loop it is due when it is sent.
+    pub(super) fn count_sent(&mut self, now: u64, due: u64) {
+        if !self.counts(due) {
+            return;
+        }
+        self.counters.sent += 1;
         if self.plan.open_loop {
             self.record(Measure::Lag, now.saturating_sub(due));
         }
@@ -183,8 +187,7 @@ impl Load {
         };
         let message = &plan.events.echo;
         let payload = message.args.payload(&message.event, &fill);
-        self.counters.sent += 1;
-        self.lag(now, due);
+        self.count_sent(now, due);
         self.send(
             client,
             &message.event,

@@ -384,6 +384,27 @@ fn who_comes_later_is_judged_from_the_first_message_on() {
 }
 
 #[test]
+fn what_was_due_while_warming_up_does_not_count_later() {
+    for load in ["rate = 300.0", "window = 2"] {
+        let mut world = World::new(&format!("{FANOUT}{load}"), Faults::default(), 1);
+        world.run_until(500 * MS);
+        world.begin();
+        let begin = world.now;
+        // Some messages are under way.
+        world.run_until(begin + 1_000 * MS - 1);
+        assert!(world.load.take_second(world.now, 0.0, 0.0).counters.sent > 0);
+        world.load.measure();
+        world.run_until(begin + 3_000 * MS - 1);
+        world.seconds.clear();
+        world.finish();
+        let sent = world.sum(|counters| counters.sent);
+        assert!(load != "rate = 300.0" || sent == 600, "{sent}");
+        assert_eq!(world.sum(|counters| counters.acked), sent, "{load}");
+        assert_eq!(world.sum(|counters| counters.delivered), sent * 6, "{load}");
+    }
+}
+
+#[test]
 fn phases_bring_clients_and_send_them_away() {
     let toml = "scenario = \"fanout\"\nclients = 10\nwarmup = \"0s\"\nrate = 100.0\n\
                 phase = [\"2s clients=30\", \"1s\", \"2s clients=5\"]";

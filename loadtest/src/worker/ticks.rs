@@ -101,20 +101,42 @@ impl Ticks {
         Report::Second(Box::new(second))
     }
 
+    fn whole_second(&mut self, shell: &Shell, time: u64) -> Vec<Report> {
+        if time < self.second {
+            return Vec::new();
+        }
+        let report = self.take(shell, time);
+        let links = shell.links.borrow();
+        links.iter().flatten().for_each(|link| link.check(time));
+        // A pause of the process leaves out seconds.
+        self.second += SECOND * ((time - self.second) / SECOND + 1);
+        vec![report]
+    }
+
+    /// What a stage that ends has of a second; if it is little it goes with the next one.
+    fn rest_of_second(&mut self, shell: &Shell, time: u64) -> Option<Report> {
+        (time + SECOND > self.second + BLINK).then(|| self.take(shell, time))
+    }
+
+    /// Ends the warm-up when its time is over. Before anything is sent that is due then: it is measured.
+    pub(super) fn measure(&mut self, shell: &Shell, state: &State, time: u64) -> Vec<Report> {
+        let warm = shell.load.borrow().stage() == Stage::Warmup;
+        if !matches!(state, State::Sending { measure, .. } if warm && time >= *measure) {
+            return Vec::new();
+        }
+        let mut reports = self.whole_second(shell, time);
+        reports.extend(self.rest_of_second(shell, time));
+        shell.load.borrow_mut().measure();
+        reports
+    }
+
     pub(super) fn tick(
         &mut self,
         shell: &Rc<Shell>,
         state: &mut State,
         time: u64,
     ) -> Result<Vec<Report>, Failure> {
-        let mut reports = Vec::new();
-        if time >= self.second {
-            reports.push(self.take(shell, time));
-            let links = shell.links.borrow();
-            links.iter().flatten().for_each(|link| link.check(time));
-            // A pause of the process leaves out seconds.
-            self.second += SECOND * ((time - self.second) / SECOND + 1);
-        }
+        let mut reports = self.whole_second(shell, time);
         match state {
             State::Connecting => {
                 let (ready, wanted) = shell.load.borrow().readiness();
@@ -136,19 +158,9 @@ impl Ticks {
                     *state = State::Waiting;
                 }
             }
-            State::Sending { end, measure } => {
-                let stage = shell.load.borrow().stage();
-                if stage == Stage::Warmup && time >= *measure {
-                    // What a whole second has left is little; it goes with the next one.
-                    if time + SECOND > self.second + BLINK {
-                        reports.push(self.take(shell, time));
-                    }
-                    shell.load.borrow_mut().measure();
-                }
+            State::Sending { end, .. } => {
                 if time >= *end {
-                    if time + SECOND > self.second + BLINK {
-                        reports.push(self.take(shell, time));
-                    }
+                    reports.extend(self.rest_of_second(shell, time));
                     shell.load.borrow_mut().stop();
                     shell.act();
                     *state = State::Draining {
