@@ -198,16 +198,24 @@ impl Load {
         most.map(|(cause, _)| cause.as_str())
     }
 
-    /// Begins to send. From here on what is published is audited.
+    /// Sending begins at a time, here and in other processes: what was due from then on is audited. They may be a moment
+    /// ahead of this one, so this is to be told as early as possible.
+    pub fn expect(&mut self, began: u64) {
+        self.began = began;
+        for client in &mut self.clients {
+            client.begin();
+        }
+    }
+
+    /// Begins to send.
     pub fn begin(&mut self, now: u64) {
-        self.began = now;
+        if self.began != now {
+            self.expect(now);
+        }
         // What happened since the last second goes with the first of sending.
         self.second = now;
         let warm = !self.plan.warmup.0.is_zero();
         self.stage = if warm { Stage::Warmup } else { Stage::Measure };
-        for client in &mut self.clients {
-            client.begin();
-        }
         self.start_schedule(now);
     }
 

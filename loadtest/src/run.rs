@@ -33,6 +33,9 @@ const QUEUE: usize = 256;
 /// So many seconds a condition that could still heal must be broken before a run is aborted.
 const PATIENCE: u32 = 3;
 
+/// Microseconds in which the order to begin reaches all processes, also on a machine that is full.
+const AHEAD: u64 = 300_000;
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -203,8 +206,7 @@ impl Leader<'_> {
                     };
                     self.take(from, report, &mut counts)?;
                     if counts.ready == all && begin == u64::MAX {
-                        // Time for the order to reach all processes.
-                        begin = now() + 50_000;
+                        begin = now() + if all > 1 { AHEAD } else { 0 };
                         self.order(&Order::Begin(begin)).await;
                         self.start_faults(begin);
                     }

@@ -117,6 +117,7 @@ pub async fn work(
             slept = alarm.until(next) => slept.map_err(|error| Failure::system(format!("no timer: {error}")))?,
             order = orders.recv() => match order {
                 Some(Order::Begin(at)) => {
+                    shell.load.borrow_mut().expect(at);
                     alarm.until(at).await.map_err(|error| Failure::system(error.to_string()))?;
                     state = clock.begin(&shell, at);
                 }

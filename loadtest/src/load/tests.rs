@@ -405,6 +405,40 @@ fn what_was_due_while_warming_up_does_not_count_later() {
 }
 
 #[test]
+fn what_comes_before_this_process_has_begun_is_not_lost() {
+    let settings = "target = [\"http://h\"]\nscenario = \"fanout\"\nclients = 4\nprocesses = 2\npublishers = 2";
+    let settings: Settings = toml::from_str(settings).expect("valid settings");
+    let plan = Arc::new(Plan::new(&settings).expect("a valid plan"));
+    let mut load = Load::new(Arc::clone(&plan), Share { index: 0, count: 2 }, 0);
+    load.handle_time(0);
+    for client in 0..2 {
+        load.handle(1, client, ClientEvent::Connected);
+        load.handle(2, client, ClientEvent::Ack(AckId(0), Payload::empty()));
+    }
+    assert_eq!(load.readiness(), (2, 2));
+    let began = 1_000 * MS;
+    load.expect(began);
+    // The other process was there in time.
+    let stamp = crate::stamp::Stamp {
+        publisher: 1,
+        sequence: 1,
+        due: began,
+    };
+    let text = serde_json::json!(["load", stamp.encode()]).to_string();
+    let payload = Payload::from_json(text.into(), Vec::new()).expect("a payload");
+    for client in 0..2 {
+        load.handle(began + MS, client, ClientEvent::Event(payload.clone()));
+    }
+    load.begin(began);
+    let sent = Sent {
+        last: 1,
+        unconfirmed: Vec::new(),
+    };
+    let audit = load.audit(&Ledger::from([(1, sent)]));
+    assert_eq!(audit, AuditTotals::default());
+}
+
+#[test]
 fn phases_bring_clients_and_send_them_away() {
     let toml = "scenario = \"fanout\"\nclients = 10\nwarmup = \"0s\"\nrate = 100.0\n\
                 phase = [\"2s clients=30\", \"1s\", \"2s clients=5\"]";
