@@ -148,7 +148,8 @@ fn write_usage(error: &clap::Error) -> std::io::Result<()> {
         .by_ref()
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let line: Vec<&str> = lines.collect();
-    let line = line.join("; ");
+    // What is missing is listed below a colon.
+    let line = line.join("; ").replace(":; ", ": ");
     writeln!(
         std::io::stderr(),
         "{}",
@@ -172,8 +173,10 @@ async fn perform(options: Run) -> Result<Code, Failure> {
     let thresholds = plan.thresholds.len();
     let outputs = report::Outputs::check(&settings)?;
     let ended = run(&settings, plan).await?;
+    // A table that nobody reads must not cost the files, nor the other way round.
+    let written = outputs.write(&ended.outcome);
     print(&report::table(&ended.outcome))?;
-    outputs.write(&ended.outcome)?;
+    written?;
     debug_assert_eq!(thresholds, ended.outcome.thresholds.len());
     Ok(match (ended.interrupted, ended.outcome.passes()) {
         (true, _) => Code::Interrupted,

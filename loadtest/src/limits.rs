@@ -28,11 +28,23 @@ pub fn check_descriptors(plan: &Plan, share: Share) -> Result<(), Failure> {
         return Ok(());
     }
     let all = needed.saturating_sub(RESERVE) * u64::from(share.count);
-    let processes = all.div_ceil(current.saturating_sub(RESERVE).max(1));
+    let instead = match processes(all, current) {
+        Some(processes) if processes <= plan.most_processes() => {
+            format!(" or use --processes {processes}")
+        }
+        _ => String::new(),
+    };
     Err(Failure::system(format!(
         "too few file descriptors: {needed} are needed in each process and {current} allowed; raise the \
-         limit (ulimit -n {needed}) or use --processes {processes}"
+         limit (ulimit -n {needed}){instead}"
     )))
+}
+
+/// How many processes could hold `all` descriptors of clients; none if no number could.
+fn processes(all: u64, limit: u64) -> Option<u32> {
+    // Some clients need three at once.
+    let each = limit.checked_sub(RESERVE).filter(|each| *each >= 3)?;
+    u32::try_from(all.div_ceil(each)).ok()
 }
 
 fn needed(plan: &Plan, share: Share) -> u64 {
@@ -44,4 +56,17 @@ fn needed(plan: &Plan, share: Share) -> u64 {
         Transport::Upgrade => 3,
     };
     RESERVE + (0..clients).map(each).sum::<u64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_are_no_advice_where_they_do_not_help() {
+        assert_eq!(processes(57_000, 20_000), Some(3));
+        assert_eq!(processes(100, 50), None);
+        assert_eq!(processes(100, RESERVE), None);
+        assert_eq!(processes(100, RESERVE + 10), Some(10));
+    }
 }

@@ -187,6 +187,8 @@ pub struct Plan {
     pub thresholds: Vec<Threshold>,
 }
 
+const MAX_PROCESSES: u32 = 256;
+
 impl Plan {
     /// Fills in the defaults and checks everything that can be checked without a server.
     ///
@@ -220,7 +222,7 @@ impl Plan {
             ));
         }
         let processes = at_least_one("processes", settings.processes, 1)?;
-        if processes > most_clients || processes > 256 {
+        if processes > most_clients || processes > MAX_PROCESSES {
             return Err(wrong("--processes must be at most --clients, and 256"));
         }
         let with_rate = timetable
@@ -352,6 +354,12 @@ impl Plan {
     #[must_use]
     pub const fn has_publishers(&self) -> bool {
         self.has_rooms() && !matches!(self.scenario, Scenario::Emit)
+    }
+
+    /// Processes that can share the load.
+    #[must_use]
+    pub fn most_processes(&self) -> u32 {
+        self.timetable.most_clients().min(MAX_PROCESSES)
     }
 
     /// The name of a room.

@@ -40,7 +40,10 @@ impl Outputs {
             html: settings.html.clone(),
             hgrm: settings.hgrm.clone(),
         };
-        if outputs.json.is_some() && outputs.json == outputs.html {
+        if let (Some(json), Some(html)) = (&outputs.json, &outputs.html)
+            && place(json) == place(html)
+            && !is_special(json)
+        {
             return Err(Failure::usage("--json and --html name the same file"));
         }
         let files = [&outputs.json, &outputs.html, &outputs.hgrm];
@@ -107,6 +110,18 @@ fn by_count(errors: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
 
 fn cannot(file: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Code::CannotCreate, format!("{}: {error}", file.display()))
+}
+
+/// Where a file is, however it is written.
+fn place(file: &Path) -> PathBuf {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = std::fs::canonicalize(folder.unwrap_or_else(|| Path::new(".")));
+    folder.map_or_else(
+        |_| file.to_owned(),
+        |folder| folder.join(file.file_name().unwrap_or_default()),
+    )
 }
 
 /// Beside the file, so that it can be renamed; with our process id, so that it is nobody else's.

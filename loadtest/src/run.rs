@@ -189,8 +189,11 @@ impl Leader<'_> {
         let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let began = began.map_or(0, |since| since.as_secs());
         let all = self.workers.len();
+        let initial = self.plan.timetable.clients(0);
+        let count = self.plan.processes;
+        let wanted = |index| (0, Share { index, count }.of(initial));
         let mut counts = Counts {
-            progress: vec![(0, 0); all],
+            progress: (0..self.plan.processes).map(wanted).collect(),
             ..Counts::default()
         };
         let mut begin = u64::MAX;

@@ -4,6 +4,10 @@ use std::fmt;
 
 use url::Url;
 
+use crate::settings::without_password;
+
+const SCHEMES: &str = "it must begin with http:// or https://";
+
 /// A URL that is no target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{url}` is no target: {reason}")]
@@ -35,15 +39,24 @@ impl Target {
     /// When it is none, or of another scheme.
     pub fn parse(text: &str) -> Result<Self, TargetError> {
         let error = |reason: &str| TargetError {
-            url: text.to_owned(),
+            url: without_password(text),
             reason: reason.to_owned(),
         };
-        let url = Url::parse(text).map_err(|cause| error(&cause.to_string()))?;
+        let url = Url::parse(text).map_err(|cause| match cause {
+            url::ParseError::RelativeUrlWithoutBase => error(SCHEMES),
+            cause => error(&cause.to_string()),
+        })?;
         let tls = match url.scheme() {
             "http" | "ws" => false,
             "https" | "wss" => true,
-            _ => return Err(error("it must begin with http:// or https://")),
+            _ => return Err(error(SCHEMES)),
         };
+        // They would be in every report.
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(error(
+                "names and passwords in a URL are not sent; write a --header, if it is a target of clients",
+            ));
+        }
         let host = url.host_str().filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| error("it names no host"))?;
         let path = match url.path() {
@@ -129,9 +142,27 @@ mod tests {
             "http://",
             "http://h:99999",
             "127.0.0.1",
+            "127.0.0.1:3000",
         ] {
             let error = Target::parse(url).expect_err(url).to_string();
             assert!(error.contains(url) && !error.contains('\n'), "{error}");
+        }
+        let error = Target::parse("127.0.0.1:3000").expect_err("no scheme");
+        assert!(error.to_string().contains("http://"), "{error}");
+    }
+
+    #[test]
+    fn passwords_are_refused_and_not_repeated() {
+        for url in [
+            "http://me:secret@h",
+            "http://secret@h/?a",
+            "https://:secret@h:1",
+        ] {
+            let error = Target::parse(url).expect_err(url).to_string();
+            assert!(
+                error.contains("--header") && !error.contains("secret"),
+                "{error}"
+            );
         }
     }
 }

@@ -307,25 +307,6 @@ fn who_is_cut_off_misses_and_comes_back() {
 }
 
 #[test]
-fn no_storm_comes_at_the_very_end() {
-    let toml =
-        "scenario = \"storm\"\nclients = 10\nrate = 100.0\nwarmup = \"0s\"\nduration = \"4s\"";
-    for (every, storms) in [
-        ("", 1),
-        ("\nstorm-every = \"1s\"", 3),
-        ("\nstorm-every = \"9s\"", 0),
-    ] {
-        let mut world = World::new(&format!("{toml}{every}"), Faults::default(), 1);
-        world.run();
-        assert_eq!(
-            world.sum(|counters| counters.churned),
-            storms * 10,
-            "{every}"
-        );
-    }
-}
-
-#[test]
 fn publishers_that_do_not_hear_themselves_come_back_and_lose_nothing() {
     let toml =
         format!("{FANOUT}rate = 100.0\nreconnect-delay = \"100ms\"\npublisher-receives = false");
@@ -364,23 +345,22 @@ fn what_is_not_acknowledged_when_the_run_ends_is_lost() {
 }
 
 #[test]
-fn who_comes_later_is_judged_from_the_first_message_on() {
-    let toml = "scenario = \"fanout\"\nclients = 2\npublishers = 2\nwarmup = \"0s\"\nrate = 1.0\n\
-                phase = [\"900ms clients=4\", \"5100ms\"]";
-    let mut world = World::new(toml, Faults::default(), 1);
-    world.run_until(500 * MS);
-    world.begin();
-    let begin = world.now;
-    world.run_until(begin + 990 * MS);
-    assert!(world.load.readiness().0 > 2);
-    // The second publisher's first message gets lost; nobody heard of it before.
-    world.faults.lose = 1000;
-    world.run_until(begin + 1_500 * MS);
-    world.faults.lose = 0;
-    world.run_until(begin + 6_000 * MS);
-    let audit = world.finish();
-    assert!(world.lost > 2);
-    assert_eq!(audit.lost, world.lost);
+fn no_storm_comes_at_the_very_end() {
+    let toml =
+        "scenario = \"storm\"\nclients = 10\nrate = 100.0\nwarmup = \"0s\"\nduration = \"4s\"";
+    for (every, storms) in [
+        ("", 1),
+        ("\nstorm-every = \"1s\"", 3),
+        ("\nstorm-every = \"9s\"", 0),
+    ] {
+        let mut world = World::new(&format!("{toml}{every}"), Faults::default(), 1);
+        world.run();
+        assert_eq!(
+            world.sum(|counters| counters.churned),
+            storms * 10,
+            "{every}"
+        );
+    }
 }
 
 #[test]
@@ -402,6 +382,26 @@ fn what_was_due_while_warming_up_does_not_count_later() {
         assert_eq!(world.sum(|counters| counters.acked), sent, "{load}");
         assert_eq!(world.sum(|counters| counters.delivered), sent * 6, "{load}");
     }
+}
+
+#[test]
+fn who_comes_later_is_judged_from_the_first_message_on() {
+    let toml = "scenario = \"fanout\"\nclients = 2\npublishers = 2\nwarmup = \"0s\"\nrate = 1.0\n\
+                phase = [\"900ms clients=4\", \"5100ms\"]";
+    let mut world = World::new(toml, Faults::default(), 1);
+    world.run_until(500 * MS);
+    world.begin();
+    let begin = world.now;
+    world.run_until(begin + 990 * MS);
+    assert!(world.load.readiness().0 > 2);
+    // The second publisher's first message gets lost; nobody heard of it before.
+    world.faults.lose = 1000;
+    world.run_until(begin + 1_500 * MS);
+    world.faults.lose = 0;
+    world.run_until(begin + 6_000 * MS);
+    let audit = world.finish();
+    assert!(world.lost > 2);
+    assert_eq!(audit.lost, world.lost);
 }
 
 #[test]

@@ -26,9 +26,10 @@ pub(super) fn at_least_one(name: &str, value: Option<u32>, default: u32) -> Resu
 
 pub(super) fn positive(name: &str, value: Option<f64>) -> Result<Option<f64>, PlanError> {
     match value {
-        Some(value) if !(value.is_finite() && value > 0.0) => {
-            Err(wrong(format!("--{name} must be a number greater than 0")))
-        }
+        // Beyond that nothing happens, or a clock that counts microseconds overflows.
+        Some(value) if !(1e-6..=1e9).contains(&value) => Err(wrong(format!(
+            "--{name} must be a number greater than 0, from 1e-6 to 1e9"
+        ))),
         value => Ok(value),
     }
 }
@@ -119,7 +120,9 @@ pub(super) fn metrics(settings: &Settings) -> Result<Vec<(String, Target)>, Plan
         if target.path == "/socket.io/" {
             "/metrics".clone_into(&mut target.path);
         }
-        Ok((url.clone(), target))
+        // Its query may be a token, and the name is shown.
+        let name = url.split('?').next().unwrap_or_default();
+        Ok((name.to_owned(), target))
     };
     let pages = settings.metrics.iter().map(page);
     pages

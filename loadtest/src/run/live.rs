@@ -3,7 +3,7 @@
 
 mod paint;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Instant;
 
 use crate::measure::{Counters, Hist, Stage};
@@ -84,7 +84,9 @@ impl Live {
                     let trouble: Vec<String> = trouble.into_iter().map(|part| part.1).collect();
                     let colon = if trouble.is_empty() { "" } else { " · " };
                     let trouble = trouble.join(" ");
-                    eprintln!("connecting: {ready} of {wanted} clients{colon}{trouble}");
+                    tell(&format!(
+                        "connecting: {ready} of {wanted} clients{colon}{trouble}"
+                    ));
                 }
             }
             Way::Terminal(painter) => {
@@ -137,7 +139,11 @@ impl Live {
                 if at < EACH || (at + 1) % 10 == 0 {
                     let texts = parts.iter().flat_map(|(_, parts)| parts);
                     let texts: Vec<&str> = texts.map(|(_, text)| text.as_str()).collect();
-                    eprintln!("{:>4} s  {}", at + 1, texts.join(" · "));
+                    let warm = match latest.stage {
+                        Stage::Warmup => "warming up · ",
+                        _ => "",
+                    };
+                    tell(&format!("{:>4} s  {warm}{}", at + 1, texts.join(" · ")));
                 }
             }
             Way::Terminal(painter) => {
@@ -191,7 +197,7 @@ impl Live {
     pub(super) fn note(&mut self, text: &str) {
         match &mut self.way {
             Way::Nothing => {}
-            Way::Lines => eprintln!("{text}"),
+            Way::Lines => tell(text),
             Way::Terminal(painter) => painter.above(text),
         }
     }
@@ -201,6 +207,11 @@ impl Live {
             painter.paint(Vec::new());
         }
     }
+}
+
+/// A line on the standard error. Whether anybody reads it, as `head` does only at first, is nothing to the run.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 type Parts = Vec<(Colour, String)>;

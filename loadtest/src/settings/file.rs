@@ -46,11 +46,11 @@ impl Settings {
     }
 
     /// The same without what may be secret, for files that are passed on: passwords in the broker's URL,
-    /// values of headers, credentials, queries of targets.
+    /// values of headers, credentials, queries of targets and of pages.
     #[must_use]
     pub fn without_secrets(&self) -> Self {
         let mut shown = self.clone();
-        for target in &mut shown.target {
+        for target in shown.target.iter_mut().chain(&mut shown.metrics) {
             if let Some(at) = target.find('?') {
                 target.truncate(at);
             }
@@ -109,6 +109,7 @@ mod tests {
     fn secrets_are_not_passed_on() {
         let settings: Settings = toml::from_str(
             "target = [\"http://h/?token=secret\"]\nbroker = \"redis://u:secret@h:1\"\n\
+             metrics = [\"http://h/m?token=secret\"]\n\
              header = [\"Cookie: secret\"]\nauth = '{\"t\":\"secret\"}'",
         )
         .expect("valid");

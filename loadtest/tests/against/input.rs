@@ -31,8 +31,13 @@ fn refused(arguments: &[&str], code: i32, part: &str) {
 fn flags_and_thresholds() {
     refused(&["dance"], 64, "dance");
     refused(&["run", "echo"], 64, "--target");
+    refused(&["run"], 64, "not provided: <SCENARIO>");
     for (target, part) in [
         ("localhost:3000", "`localhost:3000` is no target"),
+        (
+            "http://me:word@127.0.0.1:1",
+            "(hidden)@127.0.0.1:1` is no target",
+        ),
         ("ftp://h", "http://"),
     ] {
         refused(&["run", "echo", "--target", target], 64, part);
@@ -41,7 +46,7 @@ fn flags_and_thresholds() {
     let absent = [&https[..], &["/nowhere/a.pem"]].concat();
     refused(&absent, 64, "/nowhere/a.pem: No such file");
 
-    let cases: [(&str, &[&str], &str); 16] = [
+    let cases: [(&str, &[&str], &str); 18] = [
         ("ecco", &[], "`ecco` is no scenario"),
         ("echo", &["--clients", "many"], "many"),
         ("echo", &["--bogus"], "--bogus"),
@@ -53,6 +58,8 @@ fn flags_and_thresholds() {
         ("echo", &["--insecure", "--ca", "a.pem"], "--ca"),
         ("echo", &["--window", "0"], "--window"),
         ("echo", &["--rate", "NaN"], "--rate"),
+        ("echo", &["--rate", "5000000"], "at most 1000000"),
+        ("echo", &["--connect-rate", "1e-15"], "--connect-rate"),
         ("echo", &["--at", "1s"], "--kill"),
         ("fanout", &["--rooms", "0"], "--rooms"),
         (
@@ -206,12 +213,35 @@ fn files_that_cannot_be_written_or_read() {
     ]);
     assert_eq!(run.code, Some(73), "{}", run.errors);
     assert!(run.errors.contains("/nowhere/result.json") && run.table.is_empty());
+    // Whoever does not read what is shown gets the files all the same.
+    let folder = socketio_testkit::Folder::new();
+    let file = folder.path().join("result.json");
+    let json = format!("--json={}", file.display());
+    let short = ["--duration=1s", "--warmup=0s", "--rate=10"];
+    for (out, errors, code) in [
+        ("/dev/full", "/dev/null", 73),
+        ("/dev/null", "/dev/full", 0),
+    ] {
+        let run = [&["run", "echo", "--target", &node.url, &json], &short[..]].concat();
+        let open = |path| {
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(path)
+                .expect("a device")
+        };
+        let ended = super::support::command(&run)
+            .stdout(open(out))
+            .stderr(open(errors))
+            .status();
+        assert_eq!(ended.expect("it runs").code(), Some(code), "{out} {errors}");
+        std::fs::remove_file(&file).expect("the result was written");
+    }
     // Written to as it is, and not replaced.
     let full = ["--json=/dev/full", "--duration=1s", "--warmup=0s", "-q"];
     let run = loadtest(&[&["run", "echo", "--target", &node.url], &full[..]].concat());
     assert_eq!(run.code, Some(73), "{}", run.errors);
     assert!(run.errors.contains("/dev/full: No space"), "{}", run.errors);
-    let same = ["--json=/tmp/x", "--html=/tmp/x"];
+    let same = ["--json=/tmp/x", "--html=/tmp/./x"];
     let run = loadtest(&[&["run", "echo", "--target", &node.url], &same[..]].concat());
     assert_eq!(run.code, Some(64), "{}", run.errors);
     refused(

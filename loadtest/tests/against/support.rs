@@ -91,11 +91,14 @@ pub(crate) struct Run {
     pub(crate) errors: String,
 }
 
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_socketio-loadtest"));
+    command.args(arguments);
+    command
+}
+
 pub(crate) fn loadtest(arguments: &[&str]) -> Run {
-    let output: Output = Command::new(env!("CARGO_BIN_EXE_socketio-loadtest"))
-        .args(arguments)
-        .output()
-        .expect("the load tester starts");
+    let output: Output = command(arguments).output().expect("the load tester starts");
     Run {
         code: output.status.code(),
         table: String::from_utf8(output.stdout).expect("text"),
