@@ -38,9 +38,8 @@ use traces::Export;
 
 pub(crate) use options::PrepareError;
 
-/// Closing faster than this per connection spares nobody anything, so few connections do not take
-/// the whole window.
-const CLOSE_PACE: Duration = Duration::from_millis(5);
+/// Closing slower than this spares nobody anything, so few connections do not take the whole window.
+const CLOSE_PACE: Duration = Duration::from_millis(20);
 /// How long the adapter may take to say goodbye when the grace period is over.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
 

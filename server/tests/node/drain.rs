@@ -1,3 +1,7 @@
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
 use rustix::process::Signal;
 
 use super::http::{get, try_request};
@@ -80,5 +84,47 @@ fn the_grace_period_is_a_bound() {
     // Nobody polls, so this client cannot be told that it is closed.
     let _session = Session::open(node.address());
     node.signal(Signal::TERM);
+    assert_eq!(node.wait().code(), Some(0));
+}
+
+/// A client over WebSocket whose session is open.
+fn websocket(node: &Node) -> TcpStream {
+    let mut stream = TcpStream::connect(node.address()).expect("a connection");
+    let request = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
+                   Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                   Sec-WebSocket-Version: 13\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        let mut bytes = [0; 1024];
+        let count = stream.read(&mut bytes).expect("an answer");
+        assert!(count > 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&bytes[..count]);
+    }
+    stream
+}
+
+#[test]
+fn the_window_is_kept_by_a_node_with_few_clients_too() {
+    let window = Duration::from_secs(2);
+    let node = Node::start(&["--drain-delay=0", "--drain-window=2s"]);
+    let clients: Vec<TcpStream> = (0..100).map(|_| websocket(&node)).collect();
+    let begin = Instant::now();
+    let told = clients.into_iter().map(|mut client| {
+        std::thread::spawn(move || {
+            // A close frame: nothing else is sent.
+            let _ = client.read(&mut [0; 64]);
+            begin.elapsed()
+        })
+    });
+    let told: Vec<_> = told.collect();
+    node.signal(Signal::TERM);
+    let told = told.into_iter().map(|told| told.join().expect("a time"));
+    let early = told.filter(|told| *told < window / 2).count();
+    // A machine that stands still makes them later.
+    assert!(
+        early <= 55,
+        "{early} of 100 in the first half of the window"
+    );
     assert_eq!(node.wait().code(), Some(0));
 }
