@@ -86,18 +86,25 @@ impl TraceArgs {
             .filter_map(|(option, text)| Some((option, text.as_deref()?)))
             .collect();
         let mut config = OtlpConfig::new("socketio-emit", "");
+        let mut unusable = None;
         for given in standard_variables(get) {
             // What is not used need not be good.
             if own.iter().all(|(option, _)| *option != given.option) {
-                let set = set(&mut config, given.option, &given.text);
-                set.map_err(|problem| format!("{}: {problem}", given.variable))?;
+                if let Err(problem) = set(&mut config, given.option, &given.text) {
+                    unusable.get_or_insert_with(|| format!("{}: {problem}", given.variable));
+                }
             }
         }
         for (option, text) in own {
             let set = set(&mut config, option, text);
             set.map_err(|problem| format!("--{}: {problem}", option.replace('_', "-")))?;
         }
-        Ok((!config.endpoint.is_empty()).then_some(config))
+        // On many machines the variables stand for other programs: without a collector they are nothing to this one.
+        match (config.endpoint.is_empty(), unusable) {
+            (true, _) => Ok(None),
+            (false, Some(problem)) => Err(problem),
+            (false, None) => Ok(Some(config)),
+        }
     }
 }
 
@@ -202,6 +209,8 @@ mod tests {
             error,
             "OTEL_EXPORTER_OTLP_PROTOCOL: expected one of grpc, http/protobuf"
         );
+        let foreign = [variables[1], ("OTEL_RESOURCE_ATTRIBUTES", "a")];
+        assert_eq!(config(&[], &foreign), Ok(None), "meant for others");
         let error = config(&["--trace-sample-ratio", "much"], &[]).expect_err("no number");
         assert_eq!(error, "--trace-sample-ratio: expected a number from 0 to 1");
     }

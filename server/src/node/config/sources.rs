@@ -49,6 +49,7 @@ pub(crate) fn read(
     if let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) {
         read_file(&mut settings, &file)?;
     }
+    let mut unusable = None;
     for given in standard {
         let Some(key) = KEYS.iter().find(|key| key.name == given.key) else {
             continue;
@@ -58,10 +59,10 @@ pub(crate) fn read(
         if environment.iter().any(|(name, _)| *name == own) || matches.contains_id(key.name) {
             continue;
         }
-        let set = (key.set_text)(&mut settings, &given.text);
-        set.map_err(|problem| {
-            ConfigError::value(format!("environment variable {}", given.variable), problem)
-        })?;
+        if let Err(problem) = (key.set_text)(&mut settings, &given.text) {
+            let variable = format!("environment variable {}", given.variable);
+            unusable.get_or_insert_with(|| ConfigError::value(variable, problem));
+        }
     }
     for key in KEYS {
         let variable = key.variable();
@@ -81,6 +82,10 @@ pub(crate) fn read(
         let text = texts.map(String::as_str).collect::<Vec<_>>().join(",");
         let set = (key.set_text)(&mut settings, &text);
         set.map_err(|problem| ConfigError::value(format!("flag --{}", key.flag()), problem))?;
+    }
+    // On many machines they stand for other programs: without a collector they are nothing to this one.
+    if let Some(error) = unusable.filter(|_| settings.otlp_endpoint.is_some()) {
+        return Err(error);
     }
     super::validate(&settings)?;
 

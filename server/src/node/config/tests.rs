@@ -248,18 +248,29 @@ fn variables_of_opentelemetry_stand_between_file_and_ours() {
 #[test]
 fn a_bad_variable_of_opentelemetry_is_an_error_where_it_is_used() {
     let json = [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
-    let error = read_with(&[], &json).expect_err("not spoken");
+    let on = "--otlp-endpoint=http://h";
+    let error = read_with(&[on], &json).expect_err("not spoken");
     assert_eq!(
         error,
         "environment variable OTEL_EXPORTER_OTLP_PROTOCOL: expected one of http/protobuf, grpc"
     );
-    assert!(read_with(&["--otlp-protocol=grpc"], &json).is_ok());
+    assert!(read_with(&[on, "--otlp-protocol=grpc"], &json).is_ok());
     let sampler = [("OTEL_TRACES_SAMPLER", "jaeger_remote")];
-    let error = read_with(&[], &sampler).expect_err("not known");
+    let error = read_with(&[on], &sampler).expect_err("not known");
     assert!(
         error.starts_with("environment variable OTEL_TRACES_SAMPLER: "),
         "{error}"
     );
+    // Where nothing is sent they are meant for others.
+    for other in [json[0], sampler[0], ("OTEL_BSP_SCHEDULE_DELAY", "soon")] {
+        assert!(read_with(&[], &[other]).is_ok(), "{other:?}");
+        let off = [
+            other,
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h"),
+            ("OTEL_SDK_DISABLED", "true"),
+        ];
+        assert!(read_with(&[], &off).is_ok(), "{other:?}");
+    }
 }
 
 #[test]
