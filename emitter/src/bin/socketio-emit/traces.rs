@@ -89,10 +89,10 @@ impl TraceArgs {
         let mut unusable = None;
         for given in standard_variables(get) {
             // What is not used need not be good.
-            if own.iter().all(|(option, _)| *option != given.option) {
-                if let Err(problem) = set(&mut config, given.option, &given.text) {
-                    unusable.get_or_insert_with(|| format!("{}: {problem}", given.variable));
-                }
+            if own.iter().all(|(option, _)| *option != given.option)
+                && let Err(problem) = set(&mut config, given.option, &given.text)
+            {
+                unusable.get_or_insert_with(|| format!("{}: {problem}", given.variable));
             }
         }
         for (option, text) in own {
