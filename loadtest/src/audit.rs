@@ -50,7 +50,7 @@ const MAX_SEQUENCE: u64 = 1 << 60;
 /// What one receiver got of one publisher.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Window {
-    /// Numbers up to here are not judged: they were sent before the receiver was there.
+    /// Numbers up to here are not judged: they were sent before the receiver was there, or given up.
     floor: u64,
     /// The number that is due.
     next: u64,
@@ -126,6 +126,8 @@ impl Window {
             if self.gaps.len() == MAX_GAPS {
                 let (from, to) = self.gaps.remove(0);
                 self.given_up += to - from + 1;
+                // Whether what still comes of it came before is not known any more.
+                self.floor = self.floor.max(to);
             }
             self.gaps.push((first, sequence - 1));
             return Arrival::Gap(skipped);

@@ -126,6 +126,11 @@ proptest! {
         }
         prop_assert!(window.gaps.len() <= MAX_GAPS);
         prop_assert_eq!(window.lost(&all(count * step)).confirmed, count * (step - 1));
+        // All that was missing comes late, and once.
+        let missing: Vec<u64> = (1..count * step).filter(|number| number % step != 0).collect();
+        let totals = audit(&mut window, &missing, count * step);
+        prop_assert_eq!(totals.duplicated, 0);
+        prop_assert_eq!(totals.lost + totals.reordered, count * (step - 1));
     }
 
     #[test]
