@@ -17,7 +17,7 @@ use socketio_server::{Adapter, AdapterError, MembersConfig, MemoryBus, NodeId, P
 use crate::cluster_support::{
     Deaf, SHORT, builder, client_in, count_becomes, nodes, sample, start,
 };
-use crate::support::{soon, until};
+use crate::support::{Served, soon, until};
 
 #[tokio::test]
 async fn what_a_broker_brings_again_or_back_does_nothing() {
@@ -164,14 +164,20 @@ impl Adapter for Mixed {
     }
 }
 
+/// Two nodes of a cluster, the first of which knows of members without names.
+async fn pair(bus: &MemoryBus, mixed: &Arc<Mixed>) -> (Served, Served) {
+    let one = start(builder(1).adapter(Arc::clone(mixed) as _)).await;
+    one.io.join_cluster().await.expect("the bus is there");
+    let two = start(builder(2).adapter(bus.adapter())).await;
+    two.io.join_cluster().await.expect("the bus is there");
+    (one, two)
+}
+
 #[tokio::test]
 async fn members_without_names_are_asked_waited_for_and_written_off() {
     let bus = MemoryBus::immediate();
     let mixed = Mixed::new(&bus, false);
-    let one = start(builder(1).adapter(Arc::clone(&mixed) as _)).await;
-    one.io.join_cluster().await.expect("the bus is there");
-    let two = start(builder(2).adapter(bus.adapter())).await;
-    two.io.join_cluster().await.expect("the bus is there");
+    let (one, _two) = pair(&bus, &mixed).await;
     let _clients = client_in(&one, &["a"]).await;
     let handler = mixed.handler();
     handler.on_foreign("/", 2);
@@ -219,10 +225,7 @@ async fn members_without_names_are_asked_waited_for_and_written_off() {
 async fn a_number_of_members_that_cannot_be_is_no_panic() {
     let bus = MemoryBus::immediate();
     let mixed = Mixed::new(&bus, false);
-    let one = start(builder(1).adapter(Arc::clone(&mixed) as _)).await;
-    one.io.join_cluster().await.expect("the bus is there");
-    let two = start(builder(2).adapter(bus.adapter())).await;
-    two.io.join_cluster().await.expect("the bus is there");
+    let (one, two) = pair(&bus, &mixed).await;
     let handler = mixed.handler();
     handler.on_foreign("/", usize::MAX);
     assert_eq!(one.io.node_count(), usize::MAX);
@@ -242,10 +245,7 @@ async fn a_number_of_members_that_cannot_be_is_no_panic() {
 async fn an_answer_may_come_from_members_that_nobody_counts() {
     let bus = MemoryBus::immediate();
     let mixed = Mixed::new(&bus, true);
-    let one = start(builder(1).adapter(Arc::clone(&mixed) as _)).await;
-    let two = start(builder(2).adapter(bus.adapter())).await;
-    one.io.join_cluster().await.expect("the bus is there");
-    two.io.join_cluster().await.expect("the bus is there");
+    let (one, two) = pair(&bus, &mixed).await;
     let mut client = two.client().await;
     let found = one.io.fetch_sockets().await.expect("ours answer");
     assert!(one.io.has_uncounted_members());
