@@ -1,6 +1,6 @@
 //! Finding the servers that carry the messages: one, the one that Sentinels name, or a cluster's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -53,6 +53,18 @@ impl Layout {
             return Some(0);
         }
         self.slots.get(&Slot::for_key(channel)).copied()
+    }
+
+    /// The numbers of the servers that something goes away from with another layout.
+    pub(crate) fn leaving(&self, next: &Self) -> BTreeSet<usize> {
+        let moved = self.slots.iter().filter(|&(slot, &number)| {
+            let to = next.slots.get(slot).map(|&to| &next.servers[to]);
+            to != Some(&self.servers[number])
+        });
+        let moved = moved.map(|(_, &number)| number);
+        // What may be sent to any.
+        let first = (self.servers.first() != next.servers.first()).then_some(0);
+        moved.chain(first).collect()
     }
 }
 

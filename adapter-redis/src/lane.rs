@@ -4,7 +4,9 @@
 //! A message is sent once. What was in the window when the connection broke may have arrived or
 //! not, and is counted as dropped; what was still in the queue is sent on the next connection.
 
+mod gate;
 mod identity;
+mod refused;
 mod window;
 
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use crate::connect::{Server, timed_out};
 use crate::outbound::OutQueue;
 use crate::shared::Shared;
 
+pub(crate) use gate::Gate;
 use identity::Identity;
 use window::{End, Window};
 
@@ -41,6 +44,8 @@ pub(crate) enum Target {
 pub(crate) struct Lane {
     pub(crate) target: Target,
     pub(crate) queue: OutQueue,
+    /// Closed while messages of the queue are about to go to another lane.
+    pub(crate) gate: Gate,
     /// Whether there is a connection.
     pub(crate) is_connected: AtomicBool,
     /// Cancelled when the server is no more one of those that carry messages.
@@ -55,8 +60,7 @@ impl Lane {
             () = self.retired.cancelled() => {}
             () = self.send(&shared) => {}
         }
-        // Nobody will send what is left. If the lane is retired, others have what waited; this is
-        // what its server refused meanwhile.
+        // Nobody will send what is left. If the lane is retired, others have it.
         shared.dropped(self.queue.clear());
     }
 
@@ -74,18 +78,19 @@ impl Lane {
                 Ok((server, mut connection)) => {
                     backoff.reset();
                     let identity = Identity::of(&server, &mut connection).await;
+                    let is_first = before.is_none();
                     if let Some(before) = before {
                         if shared.probe().is_none() {
                             // Else the subscriptions are what counts.
                             shared.counters.reconnects.add(1);
                         }
                         before.end(&identity, &mut connection).await;
-                        shared
-                            .listeners
-                            .regroup(&server, &mut connection, shared)
-                            .await;
-                    } else if shared.probe().is_none() {
-                        shared.listeners.learn(&mut connection, shared).await;
+                    }
+                    let listeners = &shared.listeners;
+                    if is_first && shared.probe().is_none() {
+                        listeners.learn(&mut connection, shared).await;
+                    } else {
+                        listeners.regroup(&server, &mut connection, shared).await;
                     }
                     before = Some(identity);
                     if let Some(issued) = shared.issued() {
@@ -97,7 +102,7 @@ impl Lane {
                     self.is_connected.store(false, Ordering::Relaxed);
                     match end {
                         End::Closed => return,
-                        End::Moved => {}
+                        End::Moved | End::Held => {}
                         End::Lost => attempt += 1,
                     }
                     shared.layouts.stale();
@@ -125,16 +130,26 @@ impl Lane {
         connection: MultiplexedConnection,
         lost: &Notify,
     ) -> End {
+        let mut doubts = shared.doubts.subscribe();
         loop {
-            let window = Window::new(&self.queue, shared, connection.clone());
-            let end = window.pump(server, lost).await;
-            if end != End::Moved || !shared.has_server(server) {
-                return end;
+            let pass = tokio::select! {
+                biased;
+                () = lost.notified() => return End::Lost,
+                pass = self.gate.enter() => pass,
+            };
+            let window = Window::new(self, shared, connection.clone());
+            let end = window.pump(server, lost, &mut doubts).await;
+            drop(pass);
+            match end {
+                End::Held => {}
+                // Only some slots are elsewhere. As soon as it is known where, what is for them
+                // leaves this queue.
+                End::Moved if shared.has_server(server) => {
+                    shared.layouts.stale();
+                    tokio::time::sleep(MOVED_PAUSE).await;
+                }
+                End::Closed | End::Moved | End::Lost => return end,
             }
-            // Only some slots are elsewhere. As soon as it is known where, what is for them leaves
-            // this queue.
-            shared.layouts.stale();
-            tokio::time::sleep(MOVED_PAUSE).await;
         }
     }
 

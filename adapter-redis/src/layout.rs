@@ -53,9 +53,8 @@ impl Layouts {
         self.current.subscribe()
     }
 
-    /// Asks at the start, when the layout seems stale, and now and then. `install` is called with
-    /// each layout before it becomes the current one.
-    pub(crate) async fn keep(&self, shared: &Shared, install: impl Fn(&Arc<Layout>) + Send) {
+    /// Asks at the start, when the layout seems stale, and now and then.
+    pub(crate) async fn keep(&self, shared: &Shared) {
         let connector = &shared.connector;
         let mut backoff = Backoff::new(&shared.config);
         loop {
@@ -64,7 +63,6 @@ impl Layouts {
             let wait = match asked {
                 Ok(layout) => {
                     let layout = Arc::new(layout);
-                    install(&layout);
                     self.current.send_if_modified(|current| {
                         let is_new = current.as_ref().is_none_or(|known| **known != *layout);
                         *current = Some(layout);

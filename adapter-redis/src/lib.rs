@@ -25,7 +25,8 @@
 //!   on its way when a connection broke is not sent again and counted as dropped: nothing comes
 //!   twice, and what one node says arrives in that order. Only in a cluster with sharded channels
 //!   messages for different channels may overtake each other, since they take ways over different
-//!   servers.
+//!   servers. Those of a channel whose slot moves wait until the server it leaves has answered for all
+//!   that it got.
 //! * What was lost on the way, although Redis confirmed it, is counted by the node that lacks it:
 //!   [`missed`](socketio_core::cluster::AdapterStatus::missed). Not so for rooms that have channels of
 //!   their own, and in a cluster with sharded channels.

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connect::Layout;
-use crate::lane::{Lane, Target};
-use crate::outbound::{Limits, OutQueue, Outgoing};
+use crate::lane::{Gate, Lane, Target};
+use crate::outbound::{Content, Limits, OutQueue, Outgoing};
 use crate::shared::Shared;
 
 /// All lanes of an adapter.
@@ -33,6 +33,16 @@ struct Routes {
 }
 
 impl Routes {
+    /// The lanes whose messages would in part go to others with another layout.
+    fn leaving(&self, layout: &Layout) -> Vec<Arc<Lane>> {
+        let Some(before) = &self.layout else {
+            return Vec::new();
+        };
+        let numbers = before.leaving(layout).into_iter();
+        let lanes = numbers.filter_map(|number| self.lanes.get(number));
+        lanes.map(Arc::clone).collect()
+    }
+
     fn queue_for(&self, message: &Outgoing) -> &OutQueue {
         let number = match &self.layout {
             Some(layout) if message.is_sharded => layout.server_of(&message.channel),
@@ -60,8 +70,8 @@ impl Outbox {
         }
     }
 
-    /// Begins to send. A cluster with sharded channels needs a lane to each server, which come with
-    /// [`install`](Self::install).
+    /// Begins to send. A cluster with sharded channels needs a lane to each server, which
+    /// [`follow`](Self::follow) makes.
     pub(crate) fn start(&self) {
         if self.is_split() {
             return;
@@ -79,6 +89,7 @@ impl Outbox {
         let lane = Arc::new(Lane {
             target,
             queue: OutQueue::new(Arc::clone(&self.limits)),
+            gate: Gate::default(),
             is_connected: AtomicBool::new(false),
             retired: CancellationToken::new(),
         });
@@ -109,16 +120,46 @@ impl Outbox {
         routes.queue_for(&probe).push_probe(probe);
     }
 
-    /// Takes a new layout of a cluster into use: what waits is distributed anew. The messages of
-    /// one channel are all in one queue, so they keep their order.
-    pub(crate) fn install(&self, layout: &Arc<Layout>) {
+    /// Follows the layout of a cluster until the end: brings what waits into the lanes of those who
+    /// come to be responsible for it.
+    pub(crate) async fn follow(self: Arc<Self>) {
         if !self.is_split() {
             return;
         }
-        let mut routes = self.routes.write();
-        if routes.layout.as_ref() == Some(layout) {
-            return;
+        let mut layouts = self.shared.layouts.subscribe();
+        loop {
+            let layout = layouts.borrow_and_update().clone();
+            let turn = async {
+                if let Some(layout) = layout {
+                    self.move_to(&layout).await;
+                }
+                std::future::pending::<()>().await
+            };
+            tokio::select! {
+                () = self.shared.stop.cancelled() => return,
+                () = turn => {}
+                Ok(()) = layouts.changed() => {}
+            }
         }
+    }
+
+    /// Takes a new layout into use as soon as nothing is on its way that might have to follow. It
+    /// is begun again with the next layout if that comes first.
+    async fn move_to(&self, layout: &Arc<Layout>) {
+        let leaving = self.routes.read().leaving(layout);
+        for lane in &leaving {
+            lane.gate.close();
+        }
+        for lane in &leaving {
+            lane.gate.unused().await;
+        }
+        self.install(layout);
+    }
+
+    /// Distributes what waits anew. The messages of one channel are all in one queue, so they keep
+    /// their order.
+    fn install(&self, layout: &Arc<Layout>) {
+        let mut routes = self.routes.write();
         let before = std::mem::take(&mut routes.lanes);
         let mut waiting = routes.parked.take_all();
         for lane in &before {
@@ -136,10 +177,18 @@ impl Outbox {
             }
         }
         routes.layout = Some(Arc::clone(layout));
+        // Those who listen have to follow too: a lane counts them before it sends what it got.
+        self.shared.doubts.send_replace(());
         for message in waiting {
-            if message.is_message() {
-                routes.queue_for(&message).push([message]);
+            let queue = routes.queue_for(&message);
+            match message.content {
+                Content::Message(_) => queue.push([message]),
+                Content::Probe => queue.push_probe(message),
+                Content::Statement => {}
             }
+        }
+        for lane in &routes.lanes {
+            lane.gate.open();
         }
     }
 
@@ -150,9 +199,12 @@ impl Outbox {
         !routes.lanes.is_empty() && lanes.all(|lane| lane.is_connected.load(Ordering::Relaxed))
     }
 
-    /// Gives up what waits for a server to become known. Lanes give up what they have themselves.
+    /// Gives up what waits for a server to become known, or came into a lane that had ended.
     pub(crate) fn give_up(&self) {
-        self.shared.dropped(self.routes.read().parked.clear());
+        let routes = self.routes.read();
+        let queues = routes.lanes.iter().map(|lane| &lane.queue);
+        let waiting = queues.chain([&routes.parked]).map(OutQueue::clear).sum();
+        self.shared.dropped(waiting);
     }
 
     /// Messages and bytes that wait.

@@ -27,7 +27,8 @@ impl Sending {
         let (lanes, tasks) = (TaskTracker::new(), TaskTracker::new());
         let outbox = Arc::new(Outbox::new(Arc::clone(&shared), lanes.clone()));
         outbox.start();
-        tasks.spawn(keep_layout(Arc::clone(&shared), Arc::clone(&outbox)));
+        tasks.spawn(keep_layout(Arc::clone(&shared)));
+        tasks.spawn(Arc::clone(&outbox).follow());
         let stop = shared.stop.clone().drop_guard();
         Self {
             shared,
@@ -55,9 +56,9 @@ impl Sending {
     }
 }
 
-async fn keep_layout(shared: Arc<Shared>, outbox: Arc<Outbox>) {
+async fn keep_layout(shared: Arc<Shared>) {
     tokio::select! {
         () = shared.stop.cancelled() => {}
-        () = shared.layouts.keep(&shared, |layout| outbox.install(layout)) => {}
+        () = shared.layouts.keep(&shared) => {}
     }
 }

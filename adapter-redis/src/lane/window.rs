@@ -10,11 +10,13 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, ServerErrorKind, Value};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::Lane;
+use super::refused::Refused;
 use crate::connect::Server;
-use crate::outbound::{Content, OutQueue, Outgoing};
+use crate::outbound::{Content, Outgoing};
 use crate::shared::Shared;
 use crate::statement::Issued;
 
@@ -38,6 +40,8 @@ pub(super) enum End {
     Closed,
     /// Other servers are responsible now.
     Moved,
+    /// The lane is held back.
+    Held,
     /// It broke, or answers no more.
     Lost,
 }
@@ -52,7 +56,7 @@ type Sent = (Vec<Outgoing>, RedisResult<Vec<Value>>);
 
 /// See the module.
 pub(super) struct Window<'a> {
-    queue: &'a OutQueue,
+    lane: &'a Lane,
     shared: &'a Shared,
     connection: MultiplexedConnection,
     under_way: FuturesOrdered<BoxFuture<'static, Sent>>,
@@ -61,42 +65,44 @@ pub(super) struct Window<'a> {
     bytes: usize,
     /// When something was last sent or confirmed.
     active: Instant,
-    /// What the server refused because it is no more responsible.
-    refused: Vec<Outgoing>,
+    refused: Refused,
     /// Messages that fewer heard than should have, since that was last logged.
     unheard: usize,
 }
 
 impl<'a> Window<'a> {
     pub(super) fn new(
-        queue: &'a OutQueue,
+        lane: &'a Lane,
         shared: &'a Shared,
         connection: MultiplexedConnection,
     ) -> Self {
         Self {
-            queue,
+            lane,
             shared,
             connection,
             under_way: FuturesOrdered::new(),
             sent: VecDeque::new(),
             bytes: 0,
             active: Instant::now(),
-            refused: Vec::new(),
+            refused: Refused::default(),
             unheard: 0,
         }
     }
 
     /// Sends what is queued until there is a reason to stop.
-    pub(super) async fn pump(mut self, server: &Server, lost: &Notify) -> End {
-        let end = self.pump_on(server, lost).await;
+    pub(super) async fn pump(
+        mut self,
+        server: &Server,
+        lost: &Notify,
+        doubts: &mut watch::Receiver<()>,
+    ) -> End {
+        let end = self.pump_on(server, lost, doubts).await;
         // What was not confirmed may have arrived or not. What failed is known here at once; a
         // connection that neither answers nor breaks is not waited for.
         if timeout(FAREWELL, self.drain()).await.is_err() {
             self.under_way = FuturesOrdered::new();
         }
-        if !self.refused.is_empty() {
-            self.queue.put_back(std::mem::take(&mut self.refused));
-        }
+        self.refused.put_back(&self.lane.queue);
         self.log_unheard();
         end
     }
@@ -108,11 +114,15 @@ impl<'a> Window<'a> {
         }
     }
 
-    async fn pump_on(&mut self, server: &Server, lost: &Notify) -> End {
+    async fn pump_on(
+        &mut self,
+        server: &Server,
+        lost: &Notify,
+        doubts: &mut watch::Receiver<()>,
+    ) -> End {
         let limit = self.shared.config.heartbeat_timeout;
         let mut look = interval(limit / 4);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut doubts = self.shared.doubts.subscribe();
         loop {
             let was_told = doubts.has_changed().unwrap_or(false);
             if was_told || self.was_idle(limit / 2) {
@@ -129,10 +139,13 @@ impl<'a> Window<'a> {
             }
             self.fill();
             if self.under_way.is_empty() {
+                if self.lane.gate.is_closed() {
+                    return End::Held;
+                }
                 if !self.refused.is_empty() {
                     return End::Moved;
                 }
-                if self.shared.closing.is_cancelled() && self.queue.is_empty() {
+                if self.shared.closing.is_cancelled() && self.lane.queue.is_empty() {
                     let issued = self.shared.issued();
                     let statements = issued.map(Issued::last).unwrap_or_default();
                     if statements.is_empty() {
@@ -160,7 +173,8 @@ impl<'a> Window<'a> {
                         return End::Lost;
                     }
                 }
-                () = self.queue.filled(), if may_fill => behind_the_others().await,
+                () = self.lane.queue.filled(), if may_fill => behind_the_others().await,
+                () = self.lane.gate.closed(), if may_fill => {}
                 () = lost.notified() => return End::Lost,
                 Ok(()) = doubts.changed() => doubts.mark_changed(),
                 () = self.shared.closing.cancelled(), if self.under_way.is_empty() => {}
@@ -191,7 +205,7 @@ impl<'a> Window<'a> {
     /// firewalls forget those on which nothing moves.
     fn was_idle(&self, limit: Duration) -> bool {
         let is_idle = self.under_way.is_empty() && self.active.elapsed() > limit;
-        is_idle && !self.queue.is_empty()
+        is_idle && !self.lane.queue.is_empty()
     }
 
     /// Whether the connection still works. That of the older protocol does not tell when it breaks.
@@ -207,12 +221,12 @@ impl<'a> Window<'a> {
     fn has_room(&self) -> bool {
         let has_room = self.bytes < WINDOW_BYTES && self.sent.len() < WINDOW_BATCHES;
         // What was refused goes first, so nothing may overtake it.
-        has_room && self.refused.is_empty()
+        has_room && self.refused.is_empty() && !self.lane.gate.is_closed()
     }
 
     fn fill(&mut self) {
         while self.has_room() {
-            let batch = self.queue.take(BATCH_BYTES, BATCH_MESSAGES);
+            let batch = self.lane.queue.take(BATCH_BYTES, BATCH_MESSAGES);
             if batch.is_empty() {
                 return;
             }
@@ -260,7 +274,7 @@ impl<'a> Window<'a> {
                 let lost = batch.iter().filter(|one| one.is_message()).count();
                 // It does no harm if it comes twice.
                 for probe in batch.into_iter().filter(Outgoing::is_probe) {
-                    self.queue.return_probe(probe);
+                    self.lane.queue.return_probe(probe);
                 }
                 tracing::debug!(%error, lost, "the fate of messages is unknown");
                 self.shared.dropped(lost);
@@ -278,12 +292,9 @@ impl<'a> Window<'a> {
                         kind,
                         Some(ServerErrorKind::Moved | ServerErrorKind::ClusterDown)
                     );
-                    if !message.is_message() {
-                        continue;
-                    }
                     if is_elsewhere {
                         self.refused.push(message);
-                    } else {
+                    } else if message.is_message() {
                         tracing::warn!(code = error.code(), "the broker refused a message");
                         self.shared.dropped(1);
                     }
@@ -302,6 +313,8 @@ impl<'a> Window<'a> {
                     {
                         unheard += 1;
                     }
+                    let overtaken = self.refused.overtaken(&message.channel);
+                    self.shared.dropped(overtaken);
                     counters.messages_out.add(1);
                     counters.bytes_out.add(message.size());
                     self.shared.flow.settle(1, 0);
@@ -324,8 +337,9 @@ impl<'a> Window<'a> {
     }
 }
 
-/// Lets what else is ready on this thread go first. A broadcast wakes the lane last, so it would go before the node's own
-/// clients are written to; and what is published meanwhile leaves in the same batch.
+/// Lets what else is ready on this thread go first. A broadcast wakes the lane last, so it would go
+/// before the node's own clients are written to; and what is published meanwhile leaves in the same
+/// batch.
 async fn behind_the_others() {
     let mut is_behind = false;
     poll_fn(|cx| {
@@ -343,7 +357,7 @@ impl Drop for Window<'_> {
     /// What is under way is forgotten: the server does not answer, or the adapter ends.
     fn drop(&mut self) {
         let sent: usize = self.sent.iter().map(|batch| batch.messages).sum();
-        let lost = sent + self.refused.len();
+        let lost = sent + self.refused.messages();
         if lost > 0 {
             tracing::warn!(lost, "the fate of messages is unknown");
             self.shared.dropped(lost);

@@ -36,14 +36,16 @@ async fn a_network_that_is_cut_is_noticed() {
         until("it arrives", || b.numbers() == [1]).await;
         b.publish(2).expect("there is room");
         until("the answer arrives", || a.numbers() == [2]).await;
-        // If its connections still worked after the cut, there is no gap. A busy machine may have cut them once more.
+        // If its connections still worked after the cut, there is no gap. A busy machine may have cut
+        // them once more.
         until("it tells of a new connection", || {
             b.heard.connected.lock().len() >= 2
         })
         .await;
+        let gaps = b.heard.connected.lock().iter().filter(|&&gap| gap).count();
+        // Looked at later, for there may have been one more meanwhile.
         let reconnects = b.adapter.status().reconnects;
-        let told = b.heard.connected.lock().len() as u64;
-        assert!(told <= reconnects + 1, "{told} of {reconnects}");
+        assert!(gaps as u64 <= reconnects, "{gaps} of {reconnects}");
         // What was subscribed before the cut is subscribed once.
         let channel = format!("{}-request#/#", config.prefix);
         until("what is left of the old is gone", || {

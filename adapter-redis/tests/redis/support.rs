@@ -215,13 +215,17 @@ pub(crate) fn assert_ascending(numbers: &[u64]) {
 /// Publishes for 1.3 seconds; `change` happens after the first 0.3 of them. The result is the
 /// number of the last message.
 pub(crate) async fn traffic(node: &Node, change: impl FnOnce()) -> u64 {
+    traffic_from(node, 0, change).await
+}
+
+/// The same, after a message of the number `sent`.
+pub(crate) async fn traffic_from(node: &Node, mut sent: u64, change: impl FnOnce()) -> u64 {
     let start = Instant::now();
     let mut change = Some(change);
-    let mut sent = 0;
     while start.elapsed() < Duration::from_millis(1300) {
         sent += 1;
         node.publish(sent).expect("there is room");
-        if sent % 20 == 0 {
+        if sent.is_multiple_of(20) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         if start.elapsed() > Duration::from_millis(300)

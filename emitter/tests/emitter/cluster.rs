@@ -1,6 +1,7 @@
 //! Two nodes with a client each, for an emitter to reach.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
@@ -9,6 +10,10 @@ use socketio_server::extract::Data;
 use socketio_server::{Adapter, NodeId, Reply, Server, ServerEvent, Socket};
 
 use crate::client::{Client, Served, serve, until};
+
+/// Clients answer a ping only when they are read, and a broker may take a minute to start on a busy
+/// machine.
+const PING_INTERVAL: Duration = Duration::from_secs(600);
 
 /// `a` is at the first node, in the rooms `a` and `both`; `b` at the second, in `b` and `both`.
 pub(crate) struct Cluster {
@@ -28,7 +33,8 @@ impl Cluster {
         let told = Arc::new(Mutex::new(Vec::new()));
         let mut nodes = Vec::new();
         for adapter in adapters {
-            let node = serve(Server::builder().adapter(adapter)).await;
+            let server = Server::builder().adapter(adapter);
+            let node = serve(server.ping_interval(PING_INTERVAL)).await;
             prepare(&node.io, &told);
             node.io.join_cluster().await.expect("it starts");
             nodes.push(node);
@@ -130,7 +136,7 @@ pub(crate) async fn reach(io: &Emitter, rooms: impl IntoRooms, client: &mut Clie
     let again = async {
         loop {
             to.emit(event, ()).expect("room");
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let heard = async {
