@@ -1,6 +1,6 @@
 //! Finding the servers that carry the messages: one, the one that Sentinels name, or a cluster's.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -55,16 +55,18 @@ impl Layout {
         self.slots.get(&Slot::for_key(channel)).copied()
     }
 
-    /// The numbers of the servers that something goes away from with another layout.
-    pub(crate) fn leaving(&self, next: &Self) -> BTreeSet<usize> {
-        let moved = self.slots.iter().filter(|&(slot, &number)| {
-            let to = next.slots.get(slot).map(|&to| &next.servers[to]);
-            to != Some(&self.servers[number])
+    /// The servers of this layout that have something which with `other` they have not.
+    pub(crate) fn losing<'a>(&'a self, other: &Self) -> HashSet<&'a str> {
+        let server_in = |layout: &'a Self, number: usize| &layout.servers[number];
+        let lost = self.slots.iter().filter(|&(slot, &number)| {
+            let with_other = other.slots.get(slot).map(|&to| &other.servers[to]);
+            with_other != Some(server_in(self, number))
         });
-        let moved = moved.map(|(_, &number)| number);
-        // What may be sent to any.
-        let first = (self.servers.first() != next.servers.first()).then_some(0);
-        moved.chain(first).collect()
+        let lost = lost.map(|(_, &number)| server_in(self, number));
+        // What may be sent to any goes to the first.
+        let is_other = self.servers.first() != other.servers.first();
+        let first = self.servers.first().filter(|_| is_other);
+        lost.chain(first).map(|server| &*server.name).collect()
     }
 }
 

@@ -29,13 +29,22 @@ impl Flow {
         self.dropped.load(Ordering::Acquire)
     }
 
+    /// Whether all that were added are sent or dropped.
+    pub(crate) fn is_settled(&self) -> bool {
+        let added = self.added.load(Ordering::Acquire);
+        self.has_settled(added)
+    }
+
+    fn has_settled(&self, added: u64) -> bool {
+        self.sent.load(Ordering::Acquire) + self.dropped() >= added
+    }
+
     /// Waits until all that were added before the call are sent or dropped.
     pub(crate) async fn flushed(&self) {
         let added = self.added.load(Ordering::Acquire);
         loop {
             let settled = self.settled.notified();
-            let sent = self.sent.load(Ordering::Acquire);
-            if sent + self.dropped() >= added {
+            if self.has_settled(added) {
                 return;
             }
             settled.await;

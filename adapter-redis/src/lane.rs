@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisResult};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
@@ -46,6 +46,9 @@ pub(crate) struct Lane {
     pub(crate) queue: OutQueue,
     /// Closed while messages of the queue are about to go to another lane.
     pub(crate) gate: Gate,
+    /// Channels came from another lane. Those who listen have to follow too, and are counted before
+    /// anything is sent.
+    pub(crate) has_gained: AtomicBool,
     /// Whether there is a connection.
     pub(crate) is_connected: AtomicBool,
     /// Cancelled when the server is no more one of those that carry messages.
@@ -69,7 +72,7 @@ impl Lane {
         let mut before: Option<Identity> = None;
         let mut attempt = 0;
         loop {
-            if shared.closing.is_cancelled() && self.queue.is_empty() {
+            if self.has_finished(shared) {
                 return;
             }
             let lost = Arc::new(Notify::new());
@@ -87,10 +90,14 @@ impl Lane {
                         before.end(&identity, &mut connection).await;
                     }
                     let listeners = &shared.listeners;
-                    if is_first && shared.probe().is_none() {
+                    let mut doubts = shared.doubts.subscribe();
+                    if !is_first {
+                        let patience = shared.config.regroup;
+                        listeners
+                            .regroup(&server, &mut connection, shared, patience)
+                            .await;
+                    } else if shared.probe().is_none() && !self.has_gained.load(Ordering::Relaxed) {
                         listeners.learn(&mut connection, shared).await;
-                    } else {
-                        listeners.regroup(&server, &mut connection, shared).await;
                     }
                     before = Some(identity);
                     if let Some(issued) = shared.issued() {
@@ -98,7 +105,9 @@ impl Lane {
                     }
                     shared.subscribed().await;
                     self.is_connected.store(true, Ordering::Relaxed);
-                    let end = self.pump(shared, &server, connection, &lost).await;
+                    let end = self
+                        .pump(shared, &server, connection, &lost, &mut doubts)
+                        .await;
                     self.is_connected.store(false, Ordering::Relaxed);
                     match end {
                         End::Closed => return,
@@ -129,8 +138,8 @@ impl Lane {
         server: &Server,
         connection: MultiplexedConnection,
         lost: &Notify,
+        doubts: &mut watch::Receiver<()>,
     ) -> End {
-        let mut doubts = shared.doubts.subscribe();
         loop {
             let pass = tokio::select! {
                 biased;
@@ -138,7 +147,7 @@ impl Lane {
                 pass = self.gate.enter() => pass,
             };
             let window = Window::new(self, shared, connection.clone());
-            let end = window.pump(server, lost, &mut doubts).await;
+            let end = window.pump(server, lost, doubts).await;
             drop(pass);
             match end {
                 End::Held => {}
@@ -151,6 +160,12 @@ impl Lane {
                 End::Closed | End::Moved | End::Lost => return end,
             }
         }
+    }
+
+    /// Whether the adapter is closed, and nothing can come into the queue any more: neither from
+    /// somebody who publishes, nor from another lane.
+    fn has_finished(&self, shared: &Shared) -> bool {
+        shared.closing.is_cancelled() && self.queue.is_empty() && shared.flow.is_settled()
     }
 
     async fn connect(

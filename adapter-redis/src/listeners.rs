@@ -19,7 +19,7 @@ use crate::shared::Shared;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Between the channel that all of our nodes hear, and the last of their others.
-const BEHIND: Duration = Duration::from_millis(100);
+pub(crate) const BEHIND: Duration = Duration::from_millis(100);
 
 /// How many heard each channel when all was well.
 #[derive(Debug, Default)]
@@ -88,26 +88,32 @@ impl Listeners {
     }
 
     /// Waits after a reconnect until as many hear as before, but not for ever: what waits in the
-    /// queue would reach nobody if it were sent while the others still connect.
+    /// queue would reach nobody if it were sent while the others still connect. Whom one that only
+    /// publishes does not know, as servers of Node.js, it gives `patience`.
     pub(crate) async fn regroup(
         &self,
         server: &Server,
         connection: &mut MultiplexedConnection,
         shared: &Shared,
+        patience: Duration,
     ) {
         let mut known = self.known.lock().clone();
         known.retain(|channel, _| shared.serves(server, channel));
         if known.is_empty() {
-            // Whom one that only publishes does not know, as servers of Node.js, it gives time.
             if shared.probe().is_none() {
-                tokio::time::sleep(shared.config.regroup).await;
+                tokio::time::sleep(patience).await;
             }
             return;
         }
-        let names: Vec<&str> = known.keys().map(String::as_str).collect();
         let start = Instant::now();
         let limit = shared.config.regroup;
         while start.elapsed() < limit {
+            // They may go elsewhere meanwhile.
+            known.retain(|channel, _| shared.serves(server, channel));
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
+            if names.is_empty() {
+                return;
+            }
             let counted = count(connection, shared.config.mode.is_sharded(), &names);
             match timeout(limit, counted).await {
                 Ok(Ok(counts)) => {

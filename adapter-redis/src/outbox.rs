@@ -1,5 +1,6 @@
 //! Brings each message into the lane of the server that is responsible for its channel.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,13 +34,16 @@ struct Routes {
 }
 
 impl Routes {
-    /// The lanes whose messages would in part go to others with another layout.
-    fn leaving(&self, layout: &Layout) -> Vec<Arc<Lane>> {
+    /// The lanes that lose or gain channels with another layout.
+    fn concerned(&self, layout: &Layout) -> Vec<Arc<Lane>> {
         let Some(before) = &self.layout else {
             return Vec::new();
         };
-        let numbers = before.leaving(layout).into_iter();
-        let lanes = numbers.filter_map(|number| self.lanes.get(number));
+        let (losing, gaining) = (before.losing(layout), layout.losing(before));
+        let lanes = self.lanes.iter().filter(|lane| match &lane.target {
+            Target::Any => false,
+            Target::Named(name) => losing.contains(&**name) || gaining.contains(&**name),
+        });
         lanes.map(Arc::clone).collect()
     }
 
@@ -76,7 +80,7 @@ impl Outbox {
         if self.is_split() {
             return;
         }
-        let lane = self.lane(Target::Any);
+        let lane = self.lane(Target::Any, false);
         self.routes.write().lanes.push(lane);
     }
 
@@ -85,11 +89,12 @@ impl Outbox {
         self.shared.config.mode.is_sharded() && self.shared.connector.is_cluster()
     }
 
-    fn lane(&self, target: Target) -> Arc<Lane> {
+    fn lane(&self, target: Target, has_gained: bool) -> Arc<Lane> {
         let lane = Arc::new(Lane {
             target,
             queue: OutQueue::new(Arc::clone(&self.limits)),
             gate: Gate::default(),
+            has_gained: AtomicBool::new(has_gained),
             is_connected: AtomicBool::new(false),
             retired: CancellationToken::new(),
         });
@@ -101,11 +106,12 @@ impl Outbox {
     /// Adds messages, all or none.
     pub(crate) fn push(&self, messages: impl AsRef<[Outgoing]>) -> Result<(), AdapterError> {
         let messages = messages.as_ref();
+        // The lock keeps a change of the layout away between choosing the queue and using it, and
+        // the end from coming between the question for it and that.
+        let routes = self.routes.read();
         if self.shared.closing.is_cancelled() {
             return Err(AdapterError::Closed);
         }
-        // The lock keeps a change of the layout away between choosing the queue and using it.
-        let routes = self.routes.read();
         self.limits.reserve(messages)?;
         self.shared.flow.add(messages.len());
         for message in messages {
@@ -146,11 +152,11 @@ impl Outbox {
     /// Takes a new layout into use as soon as nothing is on its way that might have to follow. It
     /// is begun again with the next layout if that comes first.
     async fn move_to(&self, layout: &Arc<Layout>) {
-        let leaving = self.routes.read().leaving(layout);
-        for lane in &leaving {
+        let concerned = self.routes.read().concerned(layout);
+        for lane in &concerned {
             lane.gate.close();
         }
-        for lane in &leaving {
+        for lane in &concerned {
             lane.gate.unused().await;
         }
         self.install(layout);
@@ -160,6 +166,7 @@ impl Outbox {
     /// their order.
     fn install(&self, layout: &Arc<Layout>) {
         let mut routes = self.routes.write();
+        let gaining = (routes.layout.as_ref()).map_or_else(HashSet::new, |it| layout.losing(it));
         let before = std::mem::take(&mut routes.lanes);
         let mut waiting = routes.parked.take_all();
         for lane in &before {
@@ -167,8 +174,12 @@ impl Outbox {
         }
         let lanes = layout.servers.iter().map(|server| {
             let target = Target::Named(server.name.clone());
-            let known = before.iter().find(|lane| lane.target == target);
-            known.map_or_else(|| self.lane(target), Arc::clone)
+            let has_gained = gaining.contains(&*server.name);
+            let Some(known) = before.iter().find(|lane| lane.target == target) else {
+                return self.lane(target, has_gained);
+            };
+            known.has_gained.fetch_or(has_gained, Ordering::Relaxed);
+            Arc::clone(known)
         });
         routes.lanes = lanes.collect();
         for lane in &before {
@@ -177,8 +188,6 @@ impl Outbox {
             }
         }
         routes.layout = Some(Arc::clone(layout));
-        // Those who listen have to follow too: a lane counts them before it sends what it got.
-        self.shared.doubts.send_replace(());
         for message in waiting {
             let queue = routes.queue_for(&message);
             match message.content {
@@ -189,6 +198,8 @@ impl Outbox {
         }
         for lane in &routes.lanes {
             lane.gate.open();
+            // It may just have looked, and found the gate closed.
+            lane.queue.push([]);
         }
     }
 
@@ -201,7 +212,7 @@ impl Outbox {
 
     /// Gives up what waits for a server to become known, or came into a lane that had ended.
     pub(crate) fn give_up(&self) {
-        let routes = self.routes.read();
+        let routes = self.routes.write();
         let queues = routes.lanes.iter().map(|lane| &lane.queue);
         let waiting = queues.chain([&routes.parked]).map(OutQueue::clear).sum();
         self.shared.dropped(waiting);

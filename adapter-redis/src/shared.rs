@@ -83,6 +83,12 @@ impl Shared {
         self.is_subscribed.send_replace(true);
     }
 
+    /// Waits until nothing more is published, and nothing waits.
+    pub(crate) async fn finished(&self) {
+        self.closing.cancelled().await;
+        self.flow.flushed().await;
+    }
+
     /// Messages that were taken in will not be sent, or nobody knows whether they arrived.
     pub(crate) fn dropped(&self, messages: usize) {
         if messages > 0 {

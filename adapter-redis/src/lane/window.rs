@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::Lane;
 use super::refused::Refused;
 use crate::connect::Server;
+use crate::listeners::BEHIND;
 use crate::outbound::{Content, Outgoing};
 use crate::shared::Shared;
 use crate::statement::Issued;
@@ -102,7 +104,10 @@ impl<'a> Window<'a> {
         if timeout(FAREWELL, self.drain()).await.is_err() {
             self.under_way = FuturesOrdered::new();
         }
-        self.refused.put_back(&self.lane.queue);
+        // If nobody knows what has become of later messages, those before them come too late.
+        if self.sent.is_empty() {
+            self.refused.put_back(&self.lane.queue);
+        }
         self.log_unheard();
         end
     }
@@ -124,18 +129,8 @@ impl<'a> Window<'a> {
         let mut look = interval(limit / 4);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let was_told = doubts.has_changed().unwrap_or(false);
-            if was_told || self.was_idle(limit / 2) {
-                doubts.mark_unchanged();
-                if !self.is_answered().await {
-                    return End::Lost;
-                }
-                if was_told {
-                    // After a stall of the server this connection may go on, while the others give theirs up.
-                    let listeners = &self.shared.listeners;
-                    let connection = &mut self.connection;
-                    listeners.regroup(server, connection, self.shared).await;
-                }
+            if !self.lane.gate.is_closed() && !self.is_sure(server, doubts).await {
+                return End::Lost;
             }
             self.fill();
             if self.under_way.is_empty() {
@@ -145,7 +140,7 @@ impl<'a> Window<'a> {
                 if !self.refused.is_empty() {
                     return End::Moved;
                 }
-                if self.shared.closing.is_cancelled() && self.lane.queue.is_empty() {
+                if self.lane.has_finished(self.shared) {
                     let issued = self.shared.issued();
                     let statements = issued.map(Issued::last).unwrap_or_default();
                     if statements.is_empty() {
@@ -154,7 +149,7 @@ impl<'a> Window<'a> {
                     self.hand_over(statements);
                 }
             }
-            let may_fill = self.has_room();
+            let (may_fill, is_held) = (self.has_room(), self.lane.gate.is_closed());
             tokio::select! {
                 biased;
                 Some((batch, replies)) = self.under_way.next() => {
@@ -176,8 +171,8 @@ impl<'a> Window<'a> {
                 () = self.lane.queue.filled(), if may_fill => behind_the_others().await,
                 () = self.lane.gate.closed(), if may_fill => {}
                 () = lost.notified() => return End::Lost,
-                Ok(()) = doubts.changed() => doubts.mark_changed(),
-                () = self.shared.closing.cancelled(), if self.under_way.is_empty() => {}
+                Ok(()) = doubts.changed(), if !is_held => doubts.mark_changed(),
+                () = self.shared.finished(), if self.under_way.is_empty() => {}
                 _ = look.tick() => {
                     self.log_unheard();
                     if let Some(issued) = self.shared.issued().filter(|_| self.has_room()) {
@@ -199,6 +194,44 @@ impl<'a> Window<'a> {
                 }
             }
         }
+    }
+
+    /// Asks the server, if there is a reason to, whether the connection still works; and waits for
+    /// those who listen, if they may not be there (any more). Says whether the connection works.
+    async fn is_sure(&mut self, server: &Server, doubts: &mut watch::Receiver<()>) -> bool {
+        // After a stall of the server this connection may go on, while the others give theirs up.
+        let was_told = doubts.has_changed().unwrap_or(false);
+        if was_told {
+            doubts.mark_unchanged();
+        }
+        let has_gained = self.lane.has_gained.swap(false, Ordering::Relaxed);
+        let limit = self.shared.config.heartbeat_timeout;
+        if !was_told && !has_gained && !self.was_idle(limit / 2) {
+            return true;
+        }
+        if !self.is_answered().await {
+            self.lane.has_gained.fetch_or(has_gained, Ordering::Relaxed);
+            return false;
+        }
+        if was_told || has_gained {
+            let patience = if was_told {
+                self.shared.config.regroup
+            } else {
+                BEHIND
+            };
+            let listeners = &self.shared.listeners;
+            let regroup = listeners.regroup(server, &mut self.connection, self.shared, patience);
+            tokio::select! {
+                biased;
+                () = self.lane.gate.closed() => {
+                    // The next window does it.
+                    doubts.mark_changed();
+                    self.lane.has_gained.fetch_or(has_gained, Ordering::Relaxed);
+                }
+                () = regroup => {}
+            }
+        }
+        true
     }
 
     /// Whether there is something to send after a long time in which the connection may have broken:
@@ -271,7 +304,10 @@ impl<'a> Window<'a> {
         let replies = match replies {
             Ok(replies) => replies,
             Err(error) => {
-                let lost = batch.iter().filter(|one| one.is_message()).count();
+                // They may have arrived.
+                let channels = batch.iter().map(|message| &message.channel);
+                let overtaken: usize = channels.map(|it| self.refused.overtaken(it)).sum();
+                let lost = overtaken + batch.iter().filter(|one| one.is_message()).count();
                 // It does no harm if it comes twice.
                 for probe in batch.into_iter().filter(Outgoing::is_probe) {
                     self.lane.queue.return_probe(probe);

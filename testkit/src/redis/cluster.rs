@@ -79,6 +79,12 @@ impl RedisCluster {
         let mut command = redis::cmd("CLUSTER");
         let id: RedisResult<String> = command.arg("MYID").query(&mut self.nodes[to].connection());
         let id = id.expect("a node has an id");
+        // Else the others might believe what the old owner still says.
+        let mut command = redis::cmd("CLUSTER");
+        let done: RedisResult<String> = command
+            .arg("BUMPEPOCH")
+            .query(&mut self.nodes[to].connection());
+        done.expect("a node can claim a newer epoch");
         // The new owner first: it must not forward to the old one what that one forwards to it.
         let others = (0..self.nodes.len()).filter(|&number| number != to);
         for number in std::iter::once(to).chain(others) {
