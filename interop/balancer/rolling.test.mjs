@@ -32,13 +32,21 @@ function client(cluster, n) {
   const transports = n % POLLING === 0 ? ["polling"] : n % UPGRADING === 1 ? ["polling", "websocket"] : ["websocket"];
   // As an application would: what was not acknowledged is sent again.
   const socket = io(cluster.url, { forceNew: true, transports, withCredentials: true, retries: 20, ackTimeout: 3_000 });
-  const self = { n, socket, connects: [], disconnects: [], emitted: [], acknowledged: new Set(), echoes: 0, echoed: 0 };
+  const self = { n, socket, connects: [], disconnects: [], refusal: "", emitted: [], acknowledged: new Set(), echoes: 0, echoed: 0 };
   socket.on("connect", () => {
     self.connects.push(performance.now());
     if (n % LISTENING === 0) socket.emit("join", ROOM);
   });
+  socket.on("connect_error", ({ message, context }) => (self.refusal = `${message} ${context?.status ?? context?.message ?? ""}`));
   socket.on("disconnect", (reason) => self.disconnects.push({ at: performance.now(), reason }));
   return self;
+}
+
+/** How often each text is there. */
+function tally(texts) {
+  const counts = {};
+  for (const text of texts) counts[text] = (counts[text] ?? 0) + 1;
+  return counts;
 }
 
 // One takes 35 s, so the third one only on request.
@@ -97,7 +105,8 @@ for (const balancer of (process.env.ROLLING_BALANCERS ?? "haproxy,nginx").split(
     t.after(() => (standstills.end(), closings.stop()));
     await cluster.roll(80_000);
     const rolled = performance.now();
-    await until(() => clients.every(({ socket }) => socket.connected), () => `clients: ${clients.filter(({ socket }) => socket.connected).length} connected`, 20_000);
+    const away = () => clients.filter(({ socket }) => !socket.connected);
+    await until(() => away().length === 0, () => `${away().length} clients, of which ${JSON.stringify(tally(away().map(({ refusal }) => refusal)))} were refused last`, 20_000);
     const back = performance.now();
     silence();
 
@@ -117,8 +126,7 @@ for (const balancer of (process.env.ROLLING_BALANCERS ?? "haproxy,nginx").split(
     // Everybody was moved, and nobody more often than there were restarts.
     const moves = clients.map(({ disconnects }) => disconnects.length);
     const times = clients.reduce((all, { disconnects }) => all.concat(disconnects.map(({ reason }) => reason)), []);
-    const reasons = Object.fromEntries([...new Set(times)].map((reason) => [reason, times.filter((each) => each === reason).length]));
-    note(`${moves.reduce((a, b) => a + b, 0)} disconnections (${JSON.stringify(reasons)}), at most ${Math.max(...moves)} of one client`);
+    note(`${moves.reduce((a, b) => a + b, 0)} disconnections (${JSON.stringify(tally(times))}), at most ${Math.max(...moves)} of one client`);
     assert.ok(moves.every((count) => count <= 3), `${Math.max(...moves)} disconnections of one client`);
     assert.equal(clients.filter(({ disconnects }) => disconnects.some(({ at }) => at > started)).length > 0, true);
 

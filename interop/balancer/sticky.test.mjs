@@ -10,6 +10,8 @@ import { Cluster } from "./lib/cluster.mjs";
 
 const CLIENTS = 24;
 const ROUNDS = 25;
+/** Enough that each node has some of them, whatever their addresses. */
+const SPREAD = 30;
 
 /** How the n-th client of a recipe can be told from the others. */
 const identity = {
@@ -100,8 +102,19 @@ describe("recipes", { concurrency: 4 }, () => {
           }
         });
 
-        test("a polling client is back by itself after a rolling restart", async (t) => {
+        test("after a rolling restart a polling client is back by itself, and WebSocket clients are spread again", async (t) => {
           const jar = sticky === "cookie";
+          let addresses = 0;
+          const webSocket = (options) => {
+            // Always a new one: HAProxy remembers where those are that it has seen.
+            addresses += 1;
+            const localAddress = jar ? undefined : `127.0.${1 + (addresses >> 7)}.${1 + (addresses & 127)}`;
+            const socket = io(cluster.url, { forceNew: true, transports: ["websocket"], withCredentials: jar, localAddress, ...options });
+            t.after(() => socket.disconnect());
+            return socket;
+          };
+          // Those whose nodes go.
+          await many(SPREAD, () => event(webSocket(), "connect"));
           const socket = io(cluster.url, { forceNew: true, transports: ["polling"], withCredentials: jar, reconnectionDelay: 50, reconnectionDelayMax: 200 });
           t.after(() => socket.disconnect());
           await event(socket, "connect");
@@ -113,6 +126,18 @@ describe("recipes", { concurrency: 4 }, () => {
           await until(async () => socket.connected && (await answers()) === 1, () => "reconnection", 20_000);
           t.diagnostic(`${balancer}, ${sticky}: a polling client was disconnected ${reasons.length} times by a rolling restart (${reasons})`);
           assert.ok(reasons.length >= 1 && reasons.length <= 4, `${reasons}`);
+          // A WebSocket ends late: a balancer that waits for that before it trusts a node again leaves it empty. None of
+          // these ends; there are more of them until the balancer has seen all nodes.
+          const opened = async () => (await cluster.metrics()).map((metrics) => metrics['socketio_connections_opened_total{transport="websocket"}']);
+          let more;
+          const isSpread = async () => {
+            const before = await opened();
+            await many(SPREAD, () => event(webSocket({ reconnection: false }), "connect"));
+            more = (await opened()).map((count, index) => count - before[index]);
+            return more.every((count) => count >= 2);
+          };
+          await until(isSpread, () => `WebSocket clients on all nodes; of the last ${SPREAD} there are ${more}`);
+          t.diagnostic(`${balancer}, ${sticky}: ${SPREAD} new WebSocket clients on the nodes: ${more}`);
         });
       });
     }
