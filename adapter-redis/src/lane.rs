@@ -72,7 +72,7 @@ impl Lane {
         let mut before: Option<Identity> = None;
         let mut attempt = 0;
         loop {
-            if self.has_finished(shared) {
+            if shared.has_finished() {
                 return;
             }
             let lost = Arc::new(Notify::new());
@@ -92,7 +92,7 @@ impl Lane {
                     let listeners = &shared.listeners;
                     let mut doubts = shared.doubts.subscribe();
                     if !is_first {
-                        let patience = shared.config.regroup;
+                        let patience = shared.patience();
                         listeners
                             .regroup(&server, &mut connection, shared, patience)
                             .await;
@@ -160,12 +160,6 @@ impl Lane {
                 End::Closed | End::Moved | End::Lost => return end,
             }
         }
-    }
-
-    /// Whether the adapter is closed, and nothing can come into the queue any more: neither from
-    /// somebody who publishes, nor from another lane.
-    fn has_finished(&self, shared: &Shared) -> bool {
-        shared.closing.is_cancelled() && self.queue.is_empty() && shared.flow.is_settled()
     }
 
     async fn connect(

@@ -88,8 +88,8 @@ impl Listeners {
     }
 
     /// Waits after a reconnect until as many hear as before, but not for ever: what waits in the
-    /// queue would reach nobody if it were sent while the others still connect. Whom one that only
-    /// publishes does not know, as servers of Node.js, it gives `patience`.
+    /// queue would reach nobody if it were sent while the others still connect. If nobody is known to
+    /// hear on this server, there is `patience`.
     pub(crate) async fn regroup(
         &self,
         server: &Server,
@@ -100,9 +100,7 @@ impl Listeners {
         let mut known = self.known.lock().clone();
         known.retain(|channel, _| shared.serves(server, channel));
         if known.is_empty() {
-            if shared.probe().is_none() {
-                tokio::time::sleep(patience).await;
-            }
+            tokio::time::sleep(patience).await;
             return;
         }
         let start = Instant::now();

@@ -107,7 +107,7 @@ impl Outbox {
     pub(crate) fn push(&self, messages: impl AsRef<[Outgoing]>) -> Result<(), AdapterError> {
         let messages = messages.as_ref();
         // The lock keeps a change of the layout away between choosing the queue and using it, and
-        // the end from coming between the question for it and that.
+        // the end away between the question for it and that.
         let routes = self.routes.read();
         if self.shared.closing.is_cancelled() {
             return Err(AdapterError::Closed);
@@ -118,6 +118,13 @@ impl Outbox {
             routes.queue_for(message).push([message.clone()]);
         }
         Ok(())
+    }
+
+    /// Takes no more messages.
+    pub(crate) fn close(&self) {
+        // Nobody is between the question whether it is closed and the queue.
+        let _routes = self.routes.write();
+        self.shared.closing.cancel();
     }
 
     /// Sends a probe before everything else.
@@ -212,7 +219,7 @@ impl Outbox {
 
     /// Gives up what waits for a server to become known, or came into a lane that had ended.
     pub(crate) fn give_up(&self) {
-        let routes = self.routes.write();
+        let routes = self.routes.read();
         let queues = routes.lanes.iter().map(|lane| &lane.queue);
         let waiting = queues.chain([&routes.parked]).map(OutQueue::clear).sum();
         self.shared.dropped(waiting);

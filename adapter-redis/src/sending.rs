@@ -42,7 +42,7 @@ impl Sending {
     /// Takes no more messages, sends those that wait for as long as that may take, and ends all
     /// tasks.
     pub(crate) async fn close(&self) {
-        self.shared.closing.cancel();
+        self.outbox.close();
         self.lanes.close();
         let limit = self.shared.config.close_timeout;
         if timeout(limit, self.lanes.wait()).await.is_err() {

@@ -1,6 +1,7 @@
 //! What the tasks of one adapter have in common.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use socketio_core::cluster::AdapterCounters;
@@ -83,7 +84,23 @@ impl Shared {
         self.is_subscribed.send_replace(true);
     }
 
-    /// Waits until nothing more is published, and nothing waits.
+    /// Whether nothing more is published, and nothing waits: nothing can come to any lane, neither
+    /// from somebody who publishes, nor from another lane.
+    pub(crate) fn has_finished(&self) -> bool {
+        self.closing.is_cancelled() && self.flow.is_settled()
+    }
+
+    /// How long listeners are waited for after an outage if nobody knows how many there are: one
+    /// that only publishes does not know servers of Node.js.
+    pub(crate) fn patience(&self) -> Duration {
+        if self.probe().is_none() {
+            self.config.regroup
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Waits until [it has finished](Self::has_finished).
     pub(crate) async fn finished(&self) {
         self.closing.cancelled().await;
         self.flow.flushed().await;

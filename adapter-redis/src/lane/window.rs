@@ -132,15 +132,17 @@ impl<'a> Window<'a> {
             if !self.lane.gate.is_closed() && !self.is_sure(server, doubts).await {
                 return End::Lost;
             }
-            self.fill();
+            if !self.lane.has_gained.load(Ordering::Relaxed) {
+                self.fill();
+            }
             if self.under_way.is_empty() {
                 if self.lane.gate.is_closed() {
                     return End::Held;
                 }
-                if !self.refused.is_empty() {
+                if !self.refused.is_empty() && !self.shared.has_finished() {
                     return End::Moved;
                 }
-                if self.lane.has_finished(self.shared) {
+                if self.shared.has_finished() {
                     let issued = self.shared.issued();
                     let statements = issued.map(Issued::last).unwrap_or_default();
                     if statements.is_empty() {
@@ -149,7 +151,9 @@ impl<'a> Window<'a> {
                     self.hand_over(statements);
                 }
             }
-            let (may_fill, is_held) = (self.has_room(), self.lane.gate.is_closed());
+            let is_held = self.lane.gate.is_closed();
+            // If the gate has been closed since it was looked at, there is nothing to wait for.
+            let may_fill = self.has_room() || self.under_way.is_empty();
             tokio::select! {
                 biased;
                 Some((batch, replies)) = self.under_way.next() => {
@@ -215,7 +219,7 @@ impl<'a> Window<'a> {
         }
         if was_told || has_gained {
             let patience = if was_told {
-                self.shared.config.regroup
+                self.shared.patience()
             } else {
                 BEHIND
             };
@@ -225,7 +229,9 @@ impl<'a> Window<'a> {
                 biased;
                 () = self.lane.gate.closed() => {
                     // The next window does it.
-                    doubts.mark_changed();
+                    if was_told {
+                        doubts.mark_changed();
+                    }
                     self.lane.has_gained.fetch_or(has_gained, Ordering::Relaxed);
                 }
                 () = regroup => {}

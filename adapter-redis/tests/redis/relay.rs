@@ -56,8 +56,10 @@ impl Relay {
                     };
                     let mut moving = std::pin::pin!(moving);
                     tokio::select! {
-                        _ = &mut moving => return,
+                        // First: what comes after it must not move.
+                        biased;
                         () = forgotten => {}
+                        _ = &mut moving => return,
                     }
                     std::future::pending::<()>().await;
                 });
