@@ -82,8 +82,8 @@
 //!
 //! # Files
 //!
-//! Out: `adapter` or `publisher` → `route` → `outbox` → `lane` (one for each server) →
-//! `lane/window`; these make up `sending`. In: `subscription` (with `link` and `repair`) → `inbound`
+//! Out: `adapter` or `publisher` → `route` → `outbox` → `lane` (one for each server, behind a `gate`)
+//! → `lane/window` (with what was `refused`); these make up `sending`. In: `subscription` (with `link` and `repair`) → `inbound`
 //! → `deliver`; these make up `hearing`. What is lost between the two: `statement` and `audit`.
 
 mod adapter;
